@@ -1,1 +1,37 @@
+//! sluice: documents in on Kafka, small language models, validated and grounded records out.
+//!
+//! The rooms, in the order a document passes them:
+//!
+//! 1. [`source`]: Kafka messages become deliveries, under a lease per assigned partition.
+//! 2. [`decode`]: a delivery becomes documents.
+//! 3. [`text`]: a document becomes text with pages; hostile formats in a child process.
+//! 4. [`chunk`]: text becomes token windows with exact spans.
+//! 5. [`infer`]: windows become findings.
+//! 6. [`assemble`]: findings become typed, grounded values.
+//! 7. [`validate`]: values are judged.
+//! 8. [`route`]: an outcome gets its topic, key and headers.
+//! 9. [`sink`]: outcomes and offsets become visible together.
+//!
+//! Around them: [`worker`] wires the rooms, [`ledger`] knows what may be committed, [`config`] is
+//! the only reader of settings, and [`types`] is what travels. Start reading at [`worker`].
 
+pub mod assemble;
+pub mod chunk;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod error;
+pub mod health;
+pub mod infer;
+pub mod ledger;
+pub mod metrics;
+pub mod registry;
+pub mod route;
+pub mod shutdown;
+pub mod sink;
+pub mod source;
+pub mod telemetry;
+pub mod text;
+pub mod types;
+pub mod validate;
+pub mod worker;

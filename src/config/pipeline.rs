@@ -1,0 +1,388 @@
+//! The shape of `pipeline.yaml` as it is written: what a pipeline does.
+//!
+//! Deliberately checks nothing beyond shape; [`super::check`] turns this into what rooms see.
+//! Defaults stand here and nowhere else; `sluice schema --config` prints them as JSON Schema.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Version of this file's format. Only 1 exists.
+    #[schemars(range(min = 1, max = 1))]
+    pub version: u32,
+    /// Name: lower-case letters, digits and hyphens. Part of every record id.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,62}$"))]
+    pub name: String,
+    /// Revision of this folder, as its owner counts; stands in every record's provenance.
+    #[schemars(length(min = 1))]
+    pub revision: String,
+    /// Folder of the model bundle, relative to this file.
+    pub model: String,
+    /// What is read.
+    pub input: Input,
+    /// How documents become text.
+    #[serde(default)]
+    pub text: TextLimits,
+    /// The typed columns of the record.
+    #[schemars(length(min = 1))]
+    pub fields: Vec<FieldSpec>,
+    /// The yes-or-no columns of the record.
+    #[serde(default)]
+    pub flags: Option<FlagSpec>,
+    /// What must hold before a record is published.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Where outcomes go.
+    pub output: Output,
+    /// How outcomes are made visible.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// How much may be in work at once.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What is read.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Input topic.
+    pub topic: String,
+    /// Consumer group; `sluice.` and the pipeline's name unless set.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// How the body is wrapped.
+    #[serde(default)]
+    pub envelope: Envelope,
+    /// What a null body means for this pipeline.
+    #[serde(default)]
+    pub tombstone: Tombstone,
+    /// Largest document, in bytes after the envelope is taken off.
+    #[serde(default = "default_document_bytes_max")]
+    #[schemars(range(min = 1))]
+    pub document_bytes_max: usize,
+    /// Most parts that one delivery may give.
+    #[serde(default = "default_parts_max")]
+    #[schemars(range(min = 1))]
+    pub parts_max: u32,
+}
+
+const fn default_document_bytes_max() -> usize {
+    32 << 20
+}
+
+const fn default_parts_max() -> u32 {
+    10_000
+}
+
+/// How the body of a message is wrapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// By the header `content-type`: `application/vnd.sluice.document+json` is the JSON envelope,
+    /// `application/vnd.sluice.document+avro` the Avro one, anything else the document itself.
+    #[default]
+    Auto,
+    /// The body is the document; its type stands in the header `content-type`.
+    None,
+    /// The body is a JSON envelope.
+    Json,
+    /// The body is an Avro envelope in Confluent wire format (`schemas/document.avsc`).
+    Avro,
+}
+
+/// What a null body means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tombstone {
+    /// Pass it on, under the same key, to the record and the review topic: an erasure downstream.
+    #[default]
+    Forward,
+    /// Commit its offset and publish nothing.
+    Ignore,
+}
+
+/// How documents become text, and what that may cost.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextLimits {
+    /// Library that reads PDF.
+    pub pdf_engine: PdfEngine,
+    /// Most pages of one PDF.
+    #[schemars(range(min = 1))]
+    pub pages_max: u32,
+    /// Longest text, in UTF-8 bytes.
+    #[schemars(range(min = 1))]
+    pub text_bytes_max: usize,
+    /// A PDF with fewer characters that are not white space, per document, has no text layer.
+    pub text_chars_min: usize,
+    /// Address space of one text child, in bytes.
+    #[schemars(range(min = 67_108_864_u64))]
+    pub memory_bytes_max: u64,
+    /// A text child that finishes no page for so long, in milliseconds, is killed.
+    #[schemars(range(min = 1))]
+    pub progress_timeout_ms: u64,
+    /// A text child that is not done after so long, in milliseconds, is killed.
+    #[schemars(range(min = 1))]
+    pub total_timeout_ms: u64,
+    /// Languages (ISO 639-1) that are extracted; a document that is reliably in another goes to
+    /// review. Empty: those that the model bundle names.
+    pub languages: Vec<String>,
+}
+
+impl Default for TextLimits {
+    fn default() -> Self {
+        Self {
+            pdf_engine: PdfEngine::Pdfium,
+            pages_max: 2_000,
+            text_bytes_max: 10 << 20,
+            text_chars_min: 16,
+            memory_bytes_max: 1 << 30,
+            progress_timeout_ms: 10_000,
+            total_timeout_ms: 60_000,
+            languages: Vec::new(),
+        }
+    }
+}
+
+/// Library that reads PDF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PdfEngine {
+    /// PDFium.
+    Pdfium,
+    /// The crate `pdf-extract`.
+    PdfExtract,
+}
+
+/// One typed column.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FieldSpec {
+    /// Column name: lower-case letters, digits and underscores.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,62}$"))]
+    pub name: String,
+    /// Label in the model bundle whose spans give the values.
+    pub label: String,
+    /// How a span becomes a value.
+    #[serde(rename = "type")]
+    pub kind: FieldKind,
+    /// Whether the column is a list of all distinct values instead of the most confident one.
+    #[serde(default)]
+    pub many: bool,
+}
+
+/// How a span becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// The words themselves, white space collapsed.
+    Text,
+    /// A calendar date; US order where digits are ambiguous.
+    Date,
+    /// An ISO 8601 duration.
+    Duration,
+    /// A state or country, by its usual name.
+    Jurisdiction,
+}
+
+/// The yes-or-no columns.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlagSpec {
+    /// Name of the record column that holds them.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,62}$"))]
+    pub column: String,
+    /// Labels of the model bundle; empty for all. A flag's name is its label in lower case, runs
+    /// of anything but letters and digits turned into one underscore.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+/// What to do with a document for which a rule does not hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// People look at it.
+    #[default]
+    Review,
+    /// It cannot be right.
+    Reject,
+}
+
+/// Something that must hold before a record is published. A rule about a field without value
+/// holds, except `required`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rule {
+    /// The field has at least one value.
+    Required {
+        /// Column.
+        field: String,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
+    /// The date of `field` is not before the date of `other`.
+    NotBefore {
+        /// Column of type `date`.
+        field: String,
+        /// Column of type `date`.
+        other: String,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
+    /// Every date of the field lies between the two, both inclusive (ISO 8601).
+    DateBetween {
+        /// Column of type `date`.
+        field: String,
+        /// First allowed day.
+        from: String,
+        /// Last allowed day.
+        to: String,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
+    /// Every value of the field is one of these.
+    OneOf {
+        /// Column of type `text` or `jurisdiction`.
+        field: String,
+        /// Allowed values.
+        values: Vec<String>,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
+    /// Every value of the field matches this regular expression as a whole.
+    Pattern {
+        /// Column of type `text` or `jurisdiction`.
+        field: String,
+        /// Regular expression of the crate `regex`: linear time, no look-around.
+        pattern: String,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
+    /// Every value of the field is at least so sure; always a matter for review.
+    ConfidenceAtLeast {
+        /// Column.
+        field: String,
+        /// Floor in `[0, 1]`.
+        confidence: f32,
+    },
+    /// Every span that the model marked for the field could be read as its type; always a matter
+    /// for review.
+    Readable {
+        /// Column.
+        field: String,
+    },
+}
+
+/// Where outcomes go.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Topic of records.
+    pub record_topic: String,
+    /// Topic of reviews.
+    pub review_topic: String,
+    /// Topic of rejects.
+    pub reject_topic: String,
+    /// Form of records and reviews.
+    #[serde(default)]
+    pub format: Format,
+    /// Avro schema of the record, relative to this file. Types named `sluice.*` come with sluice.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+    /// Largest message to any output topic, in bytes; not above the topics' own limit.
+    #[serde(default = "default_message_bytes_max")]
+    #[schemars(range(min = 65_536))]
+    pub message_bytes_max: usize,
+}
+
+fn default_schema() -> String {
+    "record.avsc".to_owned()
+}
+
+const fn default_message_bytes_max() -> usize {
+    1_000_000
+}
+
+/// Form of records and reviews on their topics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Avro: Confluent wire format with a registry, single-object encoding without.
+    #[default]
+    Avro,
+    /// JSON, one object a message.
+    Json,
+}
+
+/// How outcomes are made visible.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// What a crash may do.
+    pub guarantee: Guarantee,
+    /// Longest time between two commits while outcomes wait, in milliseconds.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub commit_interval_ms: u64,
+    /// Most deliveries in one commit.
+    #[schemars(range(min = 1))]
+    pub commit_deliveries_max: usize,
+    /// Longest transaction, in milliseconds: a worker that dies in one blocks readers so long.
+    #[schemars(range(min = 1_000, max = 900_000))]
+    pub transaction_timeout_ms: u32,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            guarantee: Guarantee::ExactlyOnce,
+            commit_interval_ms: 500,
+            commit_deliveries_max: 1_000,
+            transaction_timeout_ms: 15_000,
+        }
+    }
+}
+
+/// What a crash may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// A `read_committed` reader sees every outcome once.
+    ExactlyOnce,
+    /// A crash may repeat outcomes; repeats carry the same record id.
+    AtLeastOnce,
+}
+
+/// How much may be in work at once, for one flow.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes consumed and not yet committed; partitions pause above it.
+    #[schemars(range(min = 1))]
+    pub in_flight_bytes_max: usize,
+    /// Deliveries consumed and not yet committed; partitions pause above it.
+    #[schemars(range(min = 1))]
+    pub in_flight_deliveries_max: usize,
+    /// Tokens that wait for the model or are in it; no further document is prepared above it.
+    #[schemars(range(min = 1))]
+    pub in_flight_tokens_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            in_flight_bytes_max: 64 << 20,
+            in_flight_deliveries_max: 2_000,
+            in_flight_tokens_max: 200_000,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What travels between the rooms: passive data with its invariants in the constructors.
+//!
+//! Deliberately holds no behaviour of a stage: a room reads these types and makes new ones.
+
+mod delivery;
+mod digest;
+mod document;
+mod finding;
+mod outcome;
+mod provenance;
+mod reject_code;
+mod sensitive;
+mod value;
+
+pub use delivery::{Delivery, Header, Position};
+pub use digest::Digest;
+pub use document::{Document, MediaType, Page, Span, Text, TokenSpan};
+pub use finding::{Evidence, Extraction, Field, Finding, Flag, FlagScore};
+pub use outcome::{Outcome, OutcomeKind, Reason, Record, Reject, Review, ReviewCode, Room, record_id};
+pub use provenance::Provenance;
+pub use reject_code::RejectCode;
+pub use sensitive::Sensitive;
+pub use value::Value;

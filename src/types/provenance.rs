@@ -1,0 +1,48 @@
+//! Why a record says so: everything needed to make it again.
+
+use serde::Serialize;
+
+use super::{Digest, Position};
+
+/// What made a record, and from what. Holds no clock, host or random value: the same input gives
+/// the same provenance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Provenance {
+    /// Pipeline name.
+    pub pipeline: String,
+    /// Revision of the pipeline folder, as its owner names it.
+    pub pipeline_revision: String,
+    /// Digest of `pipeline.yaml`.
+    pub config_digest: Digest,
+    /// Digest of the resolved output schema.
+    pub schema_digest: Digest,
+    /// Model bundle name.
+    pub model: String,
+    /// Model bundle revision.
+    pub model_revision: String,
+    /// Digest of `model.onnx`.
+    pub model_digest: Digest,
+    /// Digest of `tokenizer.json`.
+    pub tokenizer_digest: Digest,
+    /// Digest of `bundle.json`: labels, thresholds, calibration, decoder.
+    pub thresholds_digest: Digest,
+    /// Version of sluice.
+    pub sluice_version: String,
+    /// Text engine and its version, such as `pdfium 8125`.
+    pub text_engine: String,
+    /// Version of ONNX Runtime.
+    pub onnxruntime_version: String,
+    /// Execution provider, such as `cpu`.
+    pub provider: String,
+    /// Instruction class of the processor, such as `x86_64-avx512-vnni`.
+    pub cpu_class: String,
+    /// Digest of the document's bytes.
+    pub document_digest: Digest,
+    /// Digest of the extracted text in UTF-8; absent where no text was had.
+    pub text_digest: Option<Digest>,
+    /// Where the document came from.
+    #[serde(skip)]
+    pub position: Position,
+    /// Part of the delivery, from 0.
+    pub part: u32,
+}

@@ -1,0 +1,162 @@
+//! The closed list of refusals. The doc comment of a code is the operator's page.
+
+use std::fmt;
+
+/// Declares the codes once: variant, wire name and page stand side by side, so that
+/// `sluice explain CODE` cannot drift from the code.
+macro_rules! reject_codes {
+    ($($(#[doc = $page:literal])+ $variant:ident = $name:literal;)+) => {
+        /// Why a part was refused. Each page says what happened, the likely cause, what to do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RejectCode {
+            $($(#[doc = $page])+ $variant,)+
+        }
+
+        impl RejectCode {
+            /// Every code, in alphabetical order of the wire name.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Name on the wire.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The operator's page.
+            pub const fn page(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($page, "\n"),+),)+ }
+            }
+        }
+    };
+}
+
+reject_codes! {
+    /// The message has a body, but the document in it has no bytes.
+    /// Likely cause: the sender published before the upload was done.
+    /// What to do: publish the document again; a null body is how a deletion is said.
+    DocumentEmpty = "DOCUMENT_EMPTY";
+    /// The document is larger than `input.document_bytes_max`.
+    /// Likely cause: a scan at full resolution, or several documents in one file.
+    /// What to do: split the document, or raise the limit and the memory of the worker with it.
+    DocumentTooLarge = "DOCUMENT_TOO_LARGE";
+    /// The bytes are not valid in the character set that the content type names (UTF-8 where it
+    /// names none).
+    /// Likely cause: a file in Windows-1252 or Latin-1 sent as plain `text/plain`.
+    /// What to do: send `content-type: text/plain; charset=windows-1252`, or convert to UTF-8.
+    EncodingInvalid = "ENCODING_INVALID";
+    /// The envelope around the document cannot be read: broken JSON or Avro, a missing key, or
+    /// base64 that is none.
+    /// Likely cause: a sender with another version of the envelope.
+    /// What to do: compare with `schemas/document.avsc`; the header `sluice-detail` has the place.
+    EnvelopeInvalid = "ENVELOPE_INVALID";
+    /// The model could not be run on this document, again after a retry.
+    /// Likely cause: memory at its limit, or a model bundle that does not fit its tokenizer.
+    /// What to do: look at the worker's log for `infer`; publish the document again once mended.
+    InferFailed = "INFER_FAILED";
+    /// A stage met a bug in sluice while it worked on this document.
+    /// Likely cause: a bug. The worker went on with the next document.
+    /// What to do: report it with the place from the log and, if it may leave the house, the
+    /// document.
+    InternalPanic = "INTERNAL_PANIC";
+    /// The delivery holds more parts than `input.parts_max`.
+    /// Likely cause: a whole day's log in one message.
+    /// What to do: send smaller messages, or raise the limit.
+    PartsTooMany = "PARTS_TOO_MANY";
+    /// The PDF is encrypted and opens only with a password.
+    /// Likely cause: a document protected by its author.
+    /// What to do: publish an unprotected copy.
+    PdfEncrypted = "PDF_ENCRYPTED";
+    /// The bytes are no PDF that the text engine can open.
+    /// Likely cause: a truncated upload, or another format under a PDF's name.
+    /// What to do: open the original in a viewer; publish it again if it is whole.
+    PdfInvalid = "PDF_INVALID";
+    /// The PDF has pages but (almost) no text layer.
+    /// Likely cause: a scan without OCR.
+    /// What to do: run OCR on the document and publish the result.
+    PdfNoText = "PDF_NO_TEXT";
+    /// The PDF has more pages than `text.pages_max`.
+    /// Likely cause: a bundle of documents, or a page tree made to harm.
+    /// What to do: split the document, or raise the limit.
+    PdfPagesTooMany = "PDF_PAGES_TOO_MANY";
+    /// The record is larger than the record topic takes.
+    /// Likely cause: a very long document with very many findings.
+    /// What to do: raise `max.message.bytes` of the topic and of the producer, then publish again.
+    RecordTooLarge = "RECORD_TOO_LARGE";
+    /// A rule of `pipeline.yaml` with `otherwise: reject` does not hold.
+    /// Likely cause: a document of another kind on this topic.
+    /// What to do: the header `sluice-detail` names the rule and the field; route such documents
+    /// elsewhere, or let the rule send them to review.
+    RuleBroken = "RULE_BROKEN";
+    /// The body is in Confluent wire format, but the registry does not know its schema id, or the
+    /// schema is not one of a document envelope.
+    /// Likely cause: a sender that registered with another registry.
+    /// What to do: register `schemas/document.avsc` where the worker looks schemas up.
+    SchemaUnknown = "SCHEMA_UNKNOWN";
+    /// The text engine died on this document.
+    /// Likely cause: a broken or hostile file.
+    /// What to do: treat the file with care; the worker itself was not harmed.
+    TextCrashed = "TEXT_CRASHED";
+    /// The document has no readable text at all.
+    /// Likely cause: an empty page, or white space only.
+    /// What to do: look at the original.
+    TextEmpty = "TEXT_EMPTY";
+    /// The text engine needed more memory than `text.memory_bytes_max`.
+    /// Likely cause: a PDF bomb, or pages of very many objects.
+    /// What to do: look at the original in a sandbox; raise the limit if the file is honest.
+    TextMemory = "TEXT_MEMORY";
+    /// The text engine made no progress within `text.progress_timeout_ms`, or did not end within
+    /// `text.total_timeout_ms`.
+    /// Likely cause: an endless loop on a broken file, or a very large one.
+    /// What to do: look at the original in a sandbox; raise the limit if the file is honest.
+    TextTimeout = "TEXT_TIMEOUT";
+    /// The text is longer than `text.text_bytes_max`.
+    /// Likely cause: a document that is a database dump, or a compression bomb.
+    /// What to do: split the document, or raise the limit.
+    TextTooLarge = "TEXT_TOO_LARGE";
+    /// The content type and the bytes contradict each other.
+    /// Likely cause: a sender that labels everything alike.
+    /// What to do: label the document by what it is.
+    TypeMismatch = "TYPE_MISMATCH";
+    /// The content type is missing, cannot be read, or is not one that the pipeline takes:
+    /// `application/pdf`, `text/plain`, `text/html`.
+    /// Likely cause: a Word document or an image.
+    /// What to do: convert to PDF or text first.
+    TypeUnsupported = "TYPE_UNSUPPORTED";
+    /// A value was about to be published that does not stand in the text.
+    /// Likely cause: a bug. Nothing ungrounded was published.
+    /// What to do: report it.
+    Ungrounded = "UNGROUNDED";
+}
+
+impl RejectCode {
+    /// The code of that wire name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+impl fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RejectCode;
+
+    #[test]
+    fn codes_stand_in_alphabetical_order_without_a_double() {
+        let names: Vec<_> = RejectCode::ALL.iter().map(|code| code.name()).collect();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    }
+
+    #[test]
+    fn every_page_has_its_three_parts() {
+        for code in RejectCode::ALL {
+            let page = code.page();
+            assert!(page.contains("Likely cause: "), "{code}");
+            assert!(page.contains("What to do: "), "{code}");
+            assert_eq!(RejectCode::from_name(code.name()), Some(*code));
+        }
+    }
+}
