@@ -25,6 +25,7 @@ pub mod health;
 pub mod infer;
 pub mod ledger;
 pub mod metrics;
+pub mod queue;
 pub mod registry;
 pub mod route;
 pub mod shutdown;
