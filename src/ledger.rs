@@ -5,8 +5,9 @@
 //! gaps in every real topic.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A partition of the input topic of a flow.
 pub type Partition = i32;
@@ -245,6 +246,37 @@ impl<T> Ledger<T> {
     /// What is consumed and not yet committed.
     pub const fn in_flight(&self) -> InFlight {
         self.in_flight
+    }
+}
+
+/// A ledger that the source, the finishing thread and the sink of one flow share.
+#[derive(Default)]
+pub struct SharedLedger<T> {
+    ledger: Mutex<Ledger<T>>,
+    changed: Condvar,
+}
+
+impl<T> SharedLedger<T> {
+    /// The ledger itself. Hold the guard briefly: the rebalance callback waits for it.
+    ///
+    /// A poisoned lock is taken as it is: each method leaves the ledger whole or has ended the
+    /// process by its assertion.
+    pub fn lock(&self) -> MutexGuard<'_, Ledger<T>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits in [`Self::wait`].
+    pub fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits at most `time` until `is_due` says so of what is in flight; returns its last answer.
+    pub fn wait(&self, time: Duration, is_due: impl Fn(InFlight) -> bool) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), time, |ledger| !is_due(ledger.in_flight()));
+        let (ledger, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        is_due(ledger.in_flight())
     }
 }
 
