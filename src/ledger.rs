@@ -18,18 +18,18 @@ pub type Partition = i32;
 pub struct Lease {
     partition: Partition,
     number: u64,
-    is_alive: Arc<AtomicBool>,
+    is_dead: Arc<AtomicBool>,
 }
 
 impl Lease {
     /// Whether the partition is still assigned under this lease.
     pub fn is_alive(&self) -> bool {
-        self.is_alive.load(Ordering::Acquire)
+        !self.is_dead.load(Ordering::Acquire)
     }
 
-    /// The flag itself, for work that should stop when the lease dies.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_alive)
+    /// A flag that is set when the lease dies, for work that should stop then.
+    pub fn death(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_dead)
     }
 
     /// The partition that was assigned.
@@ -141,7 +141,7 @@ impl<T> Ledger<T> {
         let lease = Lease {
             partition,
             number: self.leases_count,
-            is_alive: Arc::new(AtomicBool::new(true)),
+            is_dead: Arc::new(AtomicBool::new(false)),
         };
         let book = Book { lease: lease.clone(), entries: VecDeque::new(), next_offset: 0 };
         self.books.insert(partition, book);
@@ -151,7 +151,7 @@ impl<T> Ledger<T> {
     /// Ends the lease on `partition` and drops its open work.
     pub fn revoke(&mut self, partition: Partition) {
         let Some(book) = self.books.remove(&partition) else { return };
-        book.lease.is_alive.store(false, Ordering::Release);
+        book.lease.is_dead.store(true, Ordering::Release);
         for entry in &book.entries {
             self.in_flight.release(entry);
         }

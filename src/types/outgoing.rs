@@ -17,4 +17,6 @@ pub struct Outgoing {
     pub payload: Option<Sensitive<Vec<u8>>>,
     /// What it publishes; `None` for a tombstone that is passed on.
     pub kind: Option<OutcomeKind>,
+    /// Code of the reject or of the first reason for review; empty for a record.
+    pub code: &'static str,
 }
