@@ -8,6 +8,7 @@ mod digest;
 mod document;
 mod finding;
 mod outcome;
+mod outgoing;
 mod provenance;
 mod reject_code;
 mod sensitive;
@@ -21,6 +22,7 @@ pub use finding::{Evidence, Extraction, Field, Finding, Flag, FlagScore};
 pub use outcome::{
     Outcome, OutcomeKind, Reason, Record, Reject, Review, ReviewCode, Room, record_id,
 };
+pub use outgoing::Outgoing;
 pub use provenance::Provenance;
 pub use reject_code::RejectCode;
 pub use sensitive::Sensitive;

@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod onnx;
+#[cfg(test)]
+mod text;
