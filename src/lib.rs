@@ -23,6 +23,7 @@ pub mod decode;
 pub mod error;
 pub mod health;
 pub mod infer;
+pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod registry;
