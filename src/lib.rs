@@ -26,6 +26,7 @@ pub mod infer;
 pub mod kafka;
 pub mod ledger;
 pub mod metrics;
+pub mod queue;
 pub mod registry;
 pub mod route;
 pub mod shutdown;
