@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use super::pipeline::{FieldSpec, Limits, TextLimits};
+use super::pipeline::{FieldKind, FieldSpec, Limits, TextLimits};
 use super::problem::{Report, suggest};
+use super::rules::{REGEX_HINT, kind_name, regular};
 
 /// Columns that every record has; no field may take their name.
 pub const RESERVED_COLUMNS: &[&str] = &["document_id", "evidence", "provenance", "record_id"];
@@ -26,6 +27,7 @@ pub(super) struct Known<'a> {
 pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report<'_>) {
     topics(draft, report);
     columns(draft, report);
+    near(draft, report);
     limits(draft, report);
     super::rules::check(draft, report);
     if let Some(known) = known {
@@ -52,14 +54,11 @@ fn topics(draft: &Draft, report: &mut Report<'_>) {
 
 /// Field names by column, for the rules; `None` where the field itself is wrong.
 pub(super) fn fields_by_name(draft: &Draft) -> BTreeMap<&str, Option<&FieldSpec>> {
-    let named = |(index, field): (usize, &'_ Option<FieldSpec>)| {
-        let name = draft.text_at(&format!("/fields/{index}/name"))?;
-        Some((name, index, field.is_some()))
-    };
     let mut fields = BTreeMap::new();
-    for (name, index, _) in draft.fields.iter().enumerate().filter_map(named) {
-        let field = draft.fields.get(index).and_then(Option::as_ref);
-        fields.entry(name).or_insert(field);
+    for (index, field) in draft.fields.iter().enumerate() {
+        if let Some(name) = draft.text_at(&format!("/fields/{index}/name")) {
+            fields.entry(name).or_insert(field.as_ref());
+        }
     }
     fields
 }
@@ -85,6 +84,23 @@ fn columns(draft: &Draft, report: &mut Report<'_>) {
             );
         }
         seen.entry(name).or_insert(pointer);
+    }
+}
+
+/// Words that lead to a value: for dates and durations, and readable.
+fn near(draft: &Draft, report: &mut Report<'_>) {
+    for (index, field) in draft.fields.iter().enumerate() {
+        let Some((field, words)) = field.as_ref().and_then(|f| f.near.as_ref().map(|n| (f, n)))
+        else {
+            continue;
+        };
+        let pointer = format!("/fields/{index}/near");
+        if !matches!(field.kind, FieldKind::Date | FieldKind::Duration) {
+            let problem = format!("the field is of type {}", kind_name(field.kind));
+            report.at(&pointer, problem, "`near` is for `date` and `duration`");
+        } else if let Err(problem) = regular(words) {
+            report.at(&pointer, problem, REGEX_HINT);
+        }
     }
 }
 

@@ -54,15 +54,16 @@ impl Flow {
         if own.is_empty() { &self.bundle.languages } else { own }
     }
 
-    /// A problem of the value at `pointer` (RFC 6901, such as `/fields/2/type`), for checks that
-    /// other rooms make.
+    /// A problem of the value at `key`, such as `fields[2].type`, for checks that other rooms
+    /// make.
     pub fn problem(
         &self,
-        pointer: &str,
+        key: &str,
         problem: impl Into<String>,
         hint: impl Into<String>,
     ) -> Problem {
-        self.places.problem(&self.dir.join(PIPELINE_FILE), pointer, problem, hint)
+        let pointer = format!("/{}", key.replace(']', "").replace(['[', '.'], "/"));
+        self.places.problem(&self.dir.join(PIPELINE_FILE), &pointer, problem, hint)
     }
 }
 
@@ -130,7 +131,7 @@ pub fn check_together(flows: &[Flow]) -> Vec<Problem> {
         let name = flow.pipeline.name.as_str();
         if let Some(first) = names.insert(name, flow) {
             problems.push(flow.problem(
-                "/name",
+                "name",
                 format!("`{name}` is the name of `{}` too", first.dir.display()),
                 "record ids and transactions carry the name; give each its own",
             ));
@@ -138,7 +139,7 @@ pub fn check_together(flows: &[Flow]) -> Vec<Problem> {
         let topic = flow.pipeline.input.topic.as_str();
         if let Some(first) = groups.insert((flow.group(), topic), flow) {
             problems.push(flow.problem(
-                "/input/group",
+                "input.group",
                 format!(
                     "reads the topic `{topic}` in the same group as `{}`: each would see a part",
                     first.dir.display()

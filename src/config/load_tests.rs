@@ -114,7 +114,7 @@ fn a_good_pipeline_is_taken_with_its_defaults() {
     assert_eq!(flow.languages(), ["en"]);
     assert_eq!(flow.config_digest, Digest::of(GOOD.as_bytes()));
     assert_eq!(flow.pipeline.delivery.commit_interval_ms, 500);
-    let problem = flow.problem("/fields/1/type", "is odd", "");
+    let problem = flow.problem("fields[1].type", "is odd", "");
     assert!(problem.to_string().ends_with("pipeline.yaml:13: fields[1].type: is odd"), "{problem}");
 }
 
@@ -251,6 +251,18 @@ fn slips_of_meaning_are_told_with_a_hint() {
         "  - rule: not_before",
         "  - rule: required\n    field: title\n  - rule: not_before",
         &["26: rules[1]: says the same as rules[0]; keep one of them"],
+    );
+    check(
+        "    type: date\n  - name: ends",
+        "    type: date\n    near: \"(from\"\n  - name: ends",
+        &[
+            "14: fields[1].near: is no regular expression: unclosed group; look-around and back-references are not taken",
+        ],
+    );
+    check(
+        "    type: text\n  - name: starts",
+        "    type: text\n    near: from\n  - name: starts",
+        &["11: fields[0].near: the field is of type `text`; `near` is for `date` and `duration`"],
     );
 }
 

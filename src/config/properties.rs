@@ -17,6 +17,13 @@ pub struct Property {
     pub value: Secret,
 }
 
+impl Property {
+    /// Key and value, for librdkafka.
+    pub fn into_pair(self) -> (String, String) {
+        (self.key, self.value.into_inner())
+    }
+}
+
 impl fmt::Debug for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}=***", self.key)
@@ -27,6 +34,7 @@ const OFFSETS: &str = "offsets move only together with their outcomes";
 const ONCE: &str = "exactly once depends on it";
 const PROTOCOL: &str = "`--group-protocol` sets it";
 const BROKERS: &str = "`--brokers` sets it";
+const WATCHDOG: &str = "the watchdog listens to it";
 const REBALANCE: &str = "the way of rebalancing is part of exactly once";
 
 /// Properties that sluice sets itself, each with the reason.
@@ -39,6 +47,7 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.commit", OFFSETS),
     ("enable.auto.offset.store", OFFSETS),
     ("enable.idempotence", ONCE),
+    ("enable.partition.eof", WATCHDOG),
     ("group.id", "`input.group` in pipeline.yaml sets it"),
     ("group.instance.id", REBALANCE),
     ("group.protocol", PROTOCOL),
@@ -52,6 +61,7 @@ const OWNED: &[(&str, &str)] = &[
     ("partition.assignment.strategy", REBALANCE),
     ("partitioner", "keys land where those of Java clients do"),
     ("request.required.acks", ONCE),
+    ("statistics.interval.ms", WATCHDOG),
     ("transaction.timeout.ms", "`delivery.transaction_timeout_ms` in pipeline.yaml sets it"),
     ("transactional.id", "it is made of `--transactional-prefix`, pipeline and `--instance`"),
 ];

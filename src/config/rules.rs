@@ -33,7 +33,7 @@ struct Checker<'a, 'r> {
 }
 
 const DATES: &[FieldKind] = &[FieldKind::Date];
-const WORDS: &[FieldKind] = &[FieldKind::Text, FieldKind::Jurisdiction];
+const WORDS: &[FieldKind] = &[FieldKind::Text, FieldKind::Party, FieldKind::Jurisdiction];
 
 impl Checker<'_, '_> {
     fn at(&mut self, key: &str, problem: impl Into<String>, hint: impl Into<String>) {
@@ -105,23 +105,28 @@ impl Checker<'_, '_> {
     }
 
     fn pattern(&mut self, pattern: &str) {
-        if let Err(error) = regex::Regex::new(pattern) {
-            // The message draws the pattern over several lines; its last one says what is wrong.
-            let error = error.to_string();
-            let last = error.lines().last().unwrap_or_default().trim();
-            let problem = last.strip_prefix("error: ").unwrap_or(last);
-            self.at(
-                "/pattern",
-                format!("is no regular expression: {problem}"),
-                "look-around and back-references are not taken",
-            );
+        if let Err(problem) = regular(pattern) {
+            self.at("/pattern", problem, REGEX_HINT);
         }
     }
 }
 
-const fn kind_name(kind: FieldKind) -> &'static str {
+pub(super) const REGEX_HINT: &str = "look-around and back-references are not taken";
+
+/// Whether the crate `regex` takes `pattern`; else why not, on one line.
+pub(super) fn regular(pattern: &str) -> Result<(), String> {
+    regex::Regex::new(pattern).map(|_| ()).map_err(|error| {
+        // The message draws the pattern over several lines; its last one says what is wrong.
+        let error = error.to_string();
+        let last = error.lines().last().unwrap_or_default().trim();
+        format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+    })
+}
+
+pub(super) const fn kind_name(kind: FieldKind) -> &'static str {
     match kind {
         FieldKind::Text => "`text`",
+        FieldKind::Party => "`party`",
         FieldKind::Date => "`date`",
         FieldKind::Duration => "`duration`",
         FieldKind::Jurisdiction => "`jurisdiction`",

@@ -69,6 +69,11 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Gives the secret up, to the one who needs it.
+    pub fn into_inner(self) -> String {
+        self.0
+    }
 }
 
 impl fmt::Debug for Secret {
