@@ -141,8 +141,7 @@ const MONTHS: [&str; 12] = [
 
 /// The number of a month by the first three of its letters.
 fn month(name: &str) -> Option<i8> {
-    let letters: String =
-        name.chars().filter(char::is_ascii_alphabetic).take(3).collect();
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).take(3).collect();
     let letters = letters.to_ascii_lowercase();
     let index = MONTHS.iter().position(|month| month.starts_with(&letters))?;
     i8::try_from(index + 1).ok()
