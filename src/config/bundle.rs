@@ -26,26 +26,21 @@ pub struct Label {
     pub name: String,
     /// What one answer is.
     pub unit: Unit,
-    /// How fast a span's score falls with its place in the text.
-    pub position_weight: f64,
     /// Confidence from which on a span is a finding, in `[0, 1]`.
     pub threshold: f64,
-    /// From a span's score to its confidence.
-    pub calibration: Calibration,
+    /// From a span's features to its confidence.
+    pub calibration: SpanCalibration,
     /// Confidence from which on the flag is raised, in `[0, 1]`.
     pub flag_threshold: f64,
     /// From the flag's score to its confidence.
-    pub flag_calibration: Calibration,
+    pub flag_calibration: FlagCalibration,
 }
 
 /// What one answer of a label is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unit {
     /// Whole sentences.
-    Sentence {
-        /// Shortest sentence that can be an answer, in tokens.
-        tokens_min: usize,
-    },
+    Sentence,
     /// A few words inside a sentence.
     Phrase {
         /// Probability from which on a token belongs to a phrase.
@@ -59,14 +54,35 @@ pub enum Unit {
     },
 }
 
-/// Platt scaling (Platt, 1999): `probability = sigmoid(a * score + b)`.
+/// Logistic regression over the features of a span: `sigmoid(bias + w1 f1 + .. + w5 f5)`, the
+/// features as in section 4 of `training/DECODER.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Calibration {
+pub struct SpanCalibration {
+    /// Offset.
+    pub bias: f64,
+    /// Weights of the features, in their order.
+    pub weights: [f64; 5],
+}
+
+/// Platt scaling (Platt, 1999): `sigmoid(a * score + b)`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagCalibration {
     /// Slope; not negative, so that order is kept.
     pub a: f64,
     /// Offset.
     pub b: f64,
+}
+
+/// What all labels share in the decoder.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// Version of `training/DECODER.md` that the numbers were tuned for.
+    pub version: String,
+    /// Score below which a span is no candidate.
+    pub floor: f64,
 }
 
 /// How a text is cut into windows and rows.
@@ -119,6 +135,8 @@ pub struct Bundle {
     pub labels: Vec<Label>,
     /// How a text is cut into windows.
     pub window: Window,
+    /// What all labels share in the decoder.
+    pub decoder: Decoder,
     /// The model file.
     pub model_path: PathBuf,
     /// The tokenizer file.
@@ -201,13 +219,6 @@ struct Manifest {
     _metrics: IgnoredAny,
 }
 
-/// What all labels share in the decoder.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Decoder {
-    version: String,
-}
-
 /// One label as it is written; the key `unit` says which.
 #[derive(Deserialize)]
 #[serde(tag = "unit", rename_all = "snake_case")]
@@ -220,12 +231,10 @@ enum ManifestLabel {
 #[serde(deny_unknown_fields)]
 struct SentenceLabel {
     name: String,
-    min_tokens: usize,
-    position_weight: f64,
     threshold: f64,
-    calibration: Calibration,
+    calibration: SpanCalibration,
     flag_threshold: f64,
-    flag_calibration: Calibration,
+    flag_calibration: FlagCalibration,
 }
 
 #[derive(Deserialize)]
@@ -236,11 +245,10 @@ struct PhraseLabel {
     seed: f64,
     gap: usize,
     max_spans: usize,
-    position_weight: f64,
     threshold: f64,
-    calibration: Calibration,
+    calibration: SpanCalibration,
     flag_threshold: f64,
-    flag_calibration: Calibration,
+    flag_calibration: FlagCalibration,
 }
 
 impl From<ManifestLabel> for Label {
@@ -248,8 +256,7 @@ impl From<ManifestLabel> for Label {
         match label {
             ManifestLabel::Sentence(label) => Self {
                 name: label.name,
-                unit: Unit::Sentence { tokens_min: label.min_tokens },
-                position_weight: label.position_weight,
+                unit: Unit::Sentence,
                 threshold: label.threshold,
                 calibration: label.calibration,
                 flag_threshold: label.flag_threshold,
@@ -263,7 +270,6 @@ impl From<ManifestLabel> for Label {
                     gap_tokens_max: label.gap,
                     spans_max: label.max_spans,
                 },
-                position_weight: label.position_weight,
                 threshold: label.threshold,
                 calibration: label.calibration,
                 flag_threshold: label.flag_threshold,
@@ -306,6 +312,7 @@ impl Bundle {
             languages: manifest.language,
             labels,
             window: manifest.window,
+            decoder: manifest.decoder,
         })
     }
 
@@ -392,11 +399,9 @@ fn check_label(label: &Label) -> Result<(), Complaint> {
         probability(extend, "extend")?;
         probability(seed, "seed")?;
     }
-    claim(label.position_weight >= 0.0, "position_weight", "it must not be negative")?;
-    let calibrations =
-        [(label.calibration, "calibration"), (label.flag_calibration, "flag_calibration")];
-    for (calibration, key) in calibrations {
-        claim(calibration.a >= 0.0, key, "a negative slope would turn the order round")?;
-    }
-    Ok(())
+    claim(
+        label.flag_calibration.a >= 0.0,
+        "flag_calibration.a",
+        "a negative slope would turn the order round",
+    )
 }

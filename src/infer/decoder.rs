@@ -8,15 +8,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::sentences;
-use crate::config::bundle::{Calibration, Label, Unit};
+use crate::config::bundle::{Label, SpanCalibration, Unit};
 use crate::types::{Span, Text, TokenSpan};
 
 /// Probabilities are kept so far from 0 and 1 before a logarithm is taken.
 const CLAMP: f64 = 1e-9;
-/// Score that stands for "nothing at all" in the flag.
-const FLOOR: f64 = -20.0;
-/// Distance in tokens over which a span's place costs `position_weight * ln 2`.
-const POSITION_SCALE_TOKENS: f64 = 256.0;
+/// Distance in tokens after which a span's place counts as much as its first 256 tokens.
+const PLACE_TOKENS: f64 = 256.0;
 
 /// A document as the decoder sees it: the same for all labels.
 pub(super) struct Page<'a> {
@@ -37,10 +35,10 @@ pub struct Candidate {
     pub confidence: f64,
 }
 
-/// A span with its score before calibration.
-struct Scored {
-    span: Span,
-    raw: f64,
+/// One label's scores, token by token.
+struct Column {
+    logits: Vec<f64>,
+    probabilities: Vec<f64>,
 }
 
 impl<'a> Page<'a> {
@@ -65,66 +63,77 @@ impl<'a> Page<'a> {
         Self { text, tokens, sentences }
     }
 
-    /// The candidates of `label`, number `index` in the bundle, and the probability of its flag.
-    /// `column` holds the label's logit for each token.
+    /// The candidates of `label`, number `index` in the bundle, in text order or, for phrases,
+    /// best first; and the probability of the label's flag. `logits` are the label's, token by
+    /// token; spans with a base score below `floor` are no candidates.
     pub(super) fn decode(
         &self,
         index: usize,
         label: &Label,
-        column: &[f32],
+        floor: f64,
+        logits: &[f32],
     ) -> (Vec<Candidate>, f64) {
-        let logits: Vec<f64> = column.iter().copied().map(f64::from).collect();
-        let probabilities: Vec<f64> = logits.iter().copied().map(sigmoid).collect();
-        let scored = match label.unit {
-            Unit::Sentence { tokens_min } => {
-                self.sentence_spans(tokens_min, label.position_weight, &probabilities)
-            }
-            Unit::Phrase { .. } => self.phrase_spans(label, &probabilities),
-        };
-        let best_token = logits.iter().copied().fold(FLOOR, f64::max);
-        let best_span = scored.iter().map(|scored| scored.raw).fold(FLOOR, f64::max);
-        let flag = apply(label.flag_calibration, 0.5 * best_token + 0.5 * best_span);
-        let candidate = |scored: Scored| Candidate {
-            label: index,
-            span: scored.span,
-            confidence: apply(label.calibration, scored.raw),
-        };
-        (scored.into_iter().map(candidate).collect(), flag)
-    }
-
-    fn sentence_spans(&self, tokens_min: usize, weight: f64, probabilities: &[f64]) -> Vec<Scored> {
-        self.sentences
-            .iter()
-            .filter(|range| range.len() >= tokens_min)
-            .filter_map(|range| {
-                let raw = raw_score(probabilities, range, weight);
-                Some(Scored { span: self.span(range)?, raw })
-            })
-            .collect()
-    }
-
-    fn phrase_spans(&self, label: &Label, probabilities: &[f64]) -> Vec<Scored> {
-        let Unit::Phrase { spans_max, .. } = label.unit else { return Vec::new() };
-        let mut found: Vec<Scored> = self
-            .sentences
-            .iter()
-            .flat_map(|sentence| runs(probabilities, sentence, label.unit))
-            .filter_map(|run| {
-                let raw = raw_score(probabilities, &run, label.position_weight);
-                Some(Scored { span: self.span(&self.whole_words(run))?, raw })
-            })
+        let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+        let probabilities = logits.iter().copied().map(sigmoid).collect();
+        let column = Column { logits, probabilities };
+        let ranges: Vec<(Range<usize>, f64)> = self
+            .ranges(label.unit, &column.probabilities)
+            .into_iter()
+            .map(|range| (range.clone(), column.base(&range)))
+            .filter(|(_, base)| *base >= floor)
             .collect();
-        found.sort_by(|one, other| {
-            other.raw.total_cmp(&one.raw).then(one.span.start.cmp(&other.span.start))
+        let best = ranges.iter().map(|(_, base)| *base).fold(f64::NEG_INFINITY, f64::max);
+        let candidate = |(range, base): (Range<usize>, f64)| {
+            let confidence = column.confidence(&range, base - best, label.calibration);
+            let range = match label.unit {
+                Unit::Sentence => range,
+                Unit::Phrase { .. } => self.whole_words(range),
+            };
+            Some(Candidate { label: index, span: self.span(&range)?, confidence })
+        };
+        let mut candidates = ranges.into_iter().filter_map(candidate).collect();
+        if let Unit::Phrase { spans_max, .. } = label.unit {
+            self.keep_distinct(&mut candidates, spans_max);
+        }
+        let flag = label.flag_calibration;
+        (candidates, sigmoid(flag.b + flag.a * self.flag_score(label.unit, &column)))
+    }
+
+    /// Token ranges that may be an answer: whole sentences, or runs inside them.
+    fn ranges(&self, unit: Unit, probabilities: &[f64]) -> Vec<Range<usize>> {
+        match unit {
+            Unit::Sentence => self.sentences.clone(),
+            Unit::Phrase { .. } => self
+                .sentences
+                .iter()
+                .flat_map(|sentence| runs(probabilities, sentence, unit))
+                .collect(),
+        }
+    }
+
+    /// Puts phrases best first and keeps each answer once: the same words again are no new one.
+    fn keep_distinct(&self, candidates: &mut Vec<Candidate>, spans_max: usize) {
+        candidates.sort_by(|one, other| {
+            other.confidence.total_cmp(&one.confidence).then(one.span.start.cmp(&other.span.start))
         });
-        // The same name again is no new answer: the best one stays, the first if equal.
         let mut seen = BTreeSet::new();
-        found.retain(|scored| {
-            let key = key(self.text.get(scored.span.range()).unwrap_or_default());
+        candidates.retain(|candidate| {
+            let key = key(self.text.get(candidate.span.range()).unwrap_or_default());
             !key.is_empty() && seen.insert(key)
         });
-        found.truncate(spans_max);
-        found
+        candidates.truncate(spans_max);
+    }
+
+    /// The best token, for sentences averaged with the best sentence.
+    fn flag_score(&self, unit: Unit, column: &Column) -> f64 {
+        let token = largest(&column.logits);
+        match unit {
+            Unit::Phrase { .. } => token,
+            Unit::Sentence => {
+                let sentences = self.sentences.iter().map(|range| column.mean_logit(range));
+                0.5 * token + 0.5 * sentences.fold(f64::NEG_INFINITY, f64::max)
+            }
+        }
     }
 
     /// From the start of the first token to the end of the last.
@@ -181,12 +190,39 @@ fn runs(probabilities: &[f64], sentence: &Range<usize>, unit: Unit) -> Vec<Range
     found.into_iter().filter(|(_, best)| *best >= seed).map(|(run, _)| run).collect()
 }
 
-/// Logit of the mean probability, less a penalty that grows with the place in the text.
-fn raw_score(probabilities: &[f64], range: &Range<usize>, position_weight: f64) -> f64 {
-    let tokens = probabilities.get(range.clone()).unwrap_or_default();
-    let total: f64 = tokens.iter().fold(0.0, |total, probability| total + probability);
-    let place = 1.0 + count(range.start) / POSITION_SCALE_TOKENS;
-    logit(total / count(range.len())) - position_weight * place.ln()
+impl Column {
+    /// Logit of the mean probability of a token range.
+    fn mean_logit(&self, range: &Range<usize>) -> f64 {
+        let tokens = self.probabilities.get(range.clone()).unwrap_or_default();
+        let total: f64 = tokens.iter().fold(0.0, |total, probability| total + probability);
+        logit(total / count(range.len()))
+    }
+
+    fn largest(&self, range: &Range<usize>) -> f64 {
+        largest(self.logits.get(range.clone()).unwrap_or_default())
+    }
+
+    /// Half how strong the tokens are together, half how strong the best of them is.
+    fn base(&self, range: &Range<usize>) -> f64 {
+        0.5 * self.mean_logit(range) + 0.5 * self.largest(range)
+    }
+
+    /// `behind` is the distance of the base score to the best one of the document; not above 0.
+    fn confidence(&self, range: &Range<usize>, behind: f64, calibration: SpanCalibration) -> f64 {
+        let features = [
+            self.mean_logit(range),
+            self.largest(range),
+            behind,
+            count(range.len()).ln(),
+            (1.0 + count(range.start) / PLACE_TOKENS).ln(),
+        ];
+        let weighted = calibration.weights.into_iter().zip(features);
+        sigmoid(weighted.fold(calibration.bias, |sum, (weight, feature)| sum + weight * feature))
+    }
+}
+
+fn largest(logits: &[f64]) -> f64 {
+    logits.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// What makes two phrases the same answer: their word characters, ASCII in lower case.
@@ -197,10 +233,6 @@ fn key(text: &str) -> String {
 /// ASCII letters and digits, and the Latin letters beyond ASCII.
 const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '\u{c0}'..='\u{24f}')
-}
-
-fn apply(calibration: Calibration, score: f64) -> f64 {
-    sigmoid(calibration.a * score + calibration.b)
 }
 
 /// The logistic function, in the form that never overflows.

@@ -32,7 +32,7 @@ pub fn decode(scores: &[WindowScores], chunks: &Chunks, text: &Text, bundle: &Bu
             .flat_map(|scores| scores.logits.iter().skip(index).step_by(label_count).copied())
             .collect();
         debug_assert_eq!(column.len(), chunks.tokens.len());
-        let (candidates, flag) = page.decode(index, label, &column);
+        let (candidates, flag) = page.decode(index, label, bundle.decoder.floor, &column);
         decoded.candidates.extend(candidates);
         decoded.flags.push(flag);
     }
