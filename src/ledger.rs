@@ -1,1 +1,456 @@
-//! (in the making)
+//! `opened and settled deliveries -> what may be committed`: one lease per assigned partition.
+//!
+//! The ledger is pure bookkeeping: no clock, no Kafka, no thread. It deliberately waits for no
+//! offset that was never opened, since compaction, control records and aborted transactions leave
+//! gaps in every real topic.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A partition of the input topic of a flow.
+pub type Partition = i32;
+
+/// The right to commit for one assignment of one partition. It dies when the partition is revoked
+/// and never comes back: a later assignment of the same partition gets another lease.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    partition: Partition,
+    number: u64,
+    is_dead: Arc<AtomicBool>,
+}
+
+impl Lease {
+    /// Whether the partition is still assigned under this lease.
+    pub fn is_alive(&self) -> bool {
+        !self.is_dead.load(Ordering::Acquire)
+    }
+
+    /// A flag that is set when the lease dies, for work that should stop then.
+    pub fn death(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_dead)
+    }
+
+    /// The partition that was assigned.
+    pub const fn partition(&self) -> Partition {
+        self.partition
+    }
+}
+
+/// One open delivery: who may settle it.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Under which assignment it was opened.
+    pub lease: Lease,
+    /// Its offset.
+    pub offset: i64,
+}
+
+enum State<T> {
+    /// In work.
+    Open,
+    /// All parts have ended; waits for a commit.
+    Settled(Vec<T>),
+    /// Its outcomes are in a commit that is under way.
+    InCommit,
+}
+
+struct Entry<T> {
+    offset: i64,
+    size_bytes: usize,
+    state: State<T>,
+}
+
+struct Book<T> {
+    lease: Lease,
+    entries: VecDeque<Entry<T>>,
+    /// One past the highest offset that was ever opened under this lease.
+    next_offset: i64,
+}
+
+/// The outcomes of consecutive deliveries of one partition.
+pub struct Group<T> {
+    /// Assignment that they belong to.
+    pub lease: Lease,
+    /// Offset to commit: one past the last delivery of the group.
+    pub next_offset: i64,
+    /// Number of deliveries.
+    pub deliveries_count: usize,
+    /// Outcomes in the order of their offsets.
+    pub outcomes: Vec<T>,
+}
+
+/// Outcomes and the offsets that go with them, to be made visible together.
+pub struct Commit<T> {
+    /// At most one group per partition.
+    pub groups: Vec<Group<T>>,
+}
+
+impl<T> Commit<T> {
+    /// Drops the groups whose lease has died: the new owner does that work again.
+    pub fn retain_alive(&mut self) {
+        self.groups.retain(|group| group.lease.is_alive());
+    }
+
+    /// Whether every lease is alive.
+    pub fn is_alive(&self) -> bool {
+        self.groups.iter().all(|group| group.lease.is_alive())
+    }
+}
+
+/// How much a flow has consumed and not yet committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Deliveries.
+    pub deliveries_count: usize,
+    /// Their size in bytes.
+    pub bytes: usize,
+    /// Of the deliveries, those that have ended and wait for a commit or are in one.
+    pub settled_count: usize,
+}
+
+/// Knows, per assigned partition, which deliveries are open, settled, or in a commit.
+///
+/// Invariants: offsets are opened in rising order; the offset of a group never passes an open
+/// delivery; the offsets handed out for one lease only rise; a dead lease yields nothing.
+pub struct Ledger<T> {
+    books: BTreeMap<Partition, Book<T>>,
+    leases_count: u64,
+    in_flight: InFlight,
+    /// Partition after which the next cut begins, so that none is starved.
+    cut_after: Partition,
+}
+
+impl<T> Default for Ledger<T> {
+    fn default() -> Self {
+        Self {
+            books: BTreeMap::new(),
+            leases_count: 0,
+            in_flight: InFlight::default(),
+            cut_after: Partition::MIN,
+        }
+    }
+}
+
+impl<T> Ledger<T> {
+    /// Begins a lease on `partition`; one that still lives dies.
+    pub fn assign(&mut self, partition: Partition) -> Lease {
+        self.revoke(partition);
+        self.leases_count += 1;
+        let lease = Lease {
+            partition,
+            number: self.leases_count,
+            is_dead: Arc::new(AtomicBool::new(false)),
+        };
+        let book = Book { lease: lease.clone(), entries: VecDeque::new(), next_offset: 0 };
+        self.books.insert(partition, book);
+        lease
+    }
+
+    /// Ends the lease on `partition` and drops its open work.
+    pub fn revoke(&mut self, partition: Partition) {
+        let Some(book) = self.books.remove(&partition) else { return };
+        book.lease.is_dead.store(true, Ordering::Release);
+        for entry in &book.entries {
+            self.in_flight.release(entry);
+        }
+    }
+
+    /// Ends all leases.
+    pub fn revoke_all(&mut self) {
+        for partition in self.partitions() {
+            self.revoke(partition);
+        }
+    }
+
+    /// Partitions with a living lease, in order.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.books.keys().copied().collect()
+    }
+
+    /// Opens a delivery of `partition`; `None` where the partition has no lease, or the offset was
+    /// opened before under it (a broker may deliver again after a leader change).
+    pub fn open(&mut self, partition: Partition, offset: i64, size_bytes: usize) -> Option<Ticket> {
+        let book = self.books.get_mut(&partition)?;
+        if offset < book.next_offset {
+            return None;
+        }
+        book.next_offset = offset + 1;
+        book.entries.push_back(Entry { offset, size_bytes, state: State::Open });
+        self.in_flight.deliveries_count += 1;
+        self.in_flight.bytes += size_bytes;
+        Some(Ticket { lease: book.lease.clone(), offset })
+    }
+
+    /// Ends a delivery with the outcomes of all its parts. False where the lease has died: the
+    /// outcomes are dropped, and the new owner makes them again.
+    ///
+    /// # Panics
+    /// Where the delivery was settled before: two outcomes for one part must never be.
+    pub fn settle(&mut self, ticket: &Ticket, outcomes: Vec<T>) -> bool {
+        let Some(book) = self.books.get_mut(&ticket.lease.partition) else { return false };
+        if book.lease.number != ticket.lease.number {
+            return false;
+        }
+        let found = book.entries.binary_search_by_key(&ticket.offset, |entry| entry.offset);
+        let entry = found.ok().and_then(|index| book.entries.get_mut(index));
+        let is_open = entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Open));
+        assert!(is_open, "offset {} settled twice or never opened", ticket.offset);
+        if let Some(entry) = entry {
+            entry.state = State::Settled(outcomes);
+        }
+        self.in_flight.settled_count += 1;
+        true
+    }
+
+    /// Takes the settled deliveries below the first open one of each partition, at most
+    /// `deliveries_max` of them; `None` where there is nothing. The caller ends the commit by
+    /// [`Self::committed`], or keeps it and tries again; it must not cut another one before.
+    pub fn cut(&mut self, deliveries_max: usize) -> Option<Commit<T>> {
+        let mut groups = Vec::new();
+        let mut room = deliveries_max;
+        let (low, high): (Vec<_>, Vec<_>) =
+            self.partitions().into_iter().partition(|partition| *partition <= self.cut_after);
+        for partition in high.into_iter().chain(low) {
+            let group = self.books.get_mut(&partition).and_then(|book| book.cut(room));
+            let Some(group) = group else { continue };
+            room -= group.deliveries_count;
+            self.cut_after = partition;
+            groups.push(group);
+            if room == 0 {
+                break;
+            }
+        }
+        (!groups.is_empty()).then_some(Commit { groups })
+    }
+
+    /// The outcomes and offsets of `commit` are visible: forgets its deliveries.
+    pub fn committed(&mut self, commit: &Commit<T>) {
+        for group in &commit.groups {
+            let Some(book) = self.books.get_mut(&group.lease.partition) else { continue };
+            if book.lease.number != group.lease.number {
+                continue;
+            }
+            while let Some(entry) = book.entries.front() {
+                if entry.offset >= group.next_offset {
+                    break;
+                }
+                assert!(matches!(entry.state, State::InCommit), "a commit passed open work");
+                self.in_flight.release(entry);
+                book.entries.pop_front();
+            }
+        }
+    }
+
+    /// What is consumed and not yet committed.
+    pub const fn in_flight(&self) -> InFlight {
+        self.in_flight
+    }
+}
+
+/// A ledger that the source, the finishing thread and the sink of one flow share.
+#[derive(Default)]
+pub struct SharedLedger<T> {
+    ledger: Mutex<Ledger<T>>,
+    changed: Condvar,
+}
+
+impl<T> SharedLedger<T> {
+    /// The ledger itself. Hold the guard briefly: the rebalance callback waits for it.
+    ///
+    /// A poisoned lock is taken as it is: each method leaves the ledger whole or has ended the
+    /// process by its assertion.
+    pub fn lock(&self) -> MutexGuard<'_, Ledger<T>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whoever waits in [`Self::wait`].
+    pub fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits at most `time` until `is_due` says so of what is in flight; returns its last answer.
+    pub fn wait(&self, time: Duration, is_due: impl Fn(InFlight) -> bool) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), time, |ledger| !is_due(ledger.in_flight()));
+        let (ledger, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        is_due(ledger.in_flight())
+    }
+}
+
+impl InFlight {
+    fn release<T>(&mut self, entry: &Entry<T>) {
+        self.deliveries_count -= 1;
+        self.bytes -= entry.size_bytes;
+        if !matches!(entry.state, State::Open) {
+            self.settled_count -= 1;
+        }
+    }
+}
+
+impl<T> Book<T> {
+    fn cut(&mut self, deliveries_max: usize) -> Option<Group<T>> {
+        let mut outcomes = Vec::new();
+        let mut deliveries_count = 0;
+        let mut next_offset = None;
+        for entry in self.entries.iter_mut().take(deliveries_max) {
+            let state = std::mem::replace(&mut entry.state, State::InCommit);
+            match state {
+                State::Settled(mut settled) => outcomes.append(&mut settled),
+                State::InCommit => continue,
+                State::Open => {
+                    entry.state = State::Open;
+                    break;
+                }
+            }
+            deliveries_count += 1;
+            next_offset = Some(entry.offset + 1);
+        }
+        let lease = self.lease.clone();
+        next_offset.map(|next_offset| Group { lease, next_offset, deliveries_count, outcomes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{InFlight, Ledger, Ticket};
+
+    fn opened(ledger: &mut Ledger<i64>, offsets: &[i64]) -> Vec<Ticket> {
+        offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_cut_stops_at_the_first_open_delivery() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        let tickets = opened(&mut ledger, &[0, 1, 2]);
+        assert!(ledger.settle(&tickets[0], vec![0]));
+        assert!(ledger.settle(&tickets[2], vec![2]));
+        let commit = ledger.cut(100).unwrap();
+        assert_eq!((commit.groups[0].next_offset, &commit.groups[0].outcomes), (1, &vec![0]));
+        assert!(ledger.cut(100).is_none(), "what is in a commit is not cut again");
+        ledger.committed(&commit);
+        assert_eq!(ledger.in_flight(), InFlight { deliveries_count: 2, bytes: 20, settled_count: 1 });
+    }
+
+    #[test]
+    fn gaps_between_offsets_hold_nothing_up() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        for ticket in opened(&mut ledger, &[3, 9, 40]) {
+            assert!(ledger.settle(&ticket, vec![ticket.offset]));
+        }
+        assert_eq!(ledger.cut(100).unwrap().groups[0].next_offset, 41);
+    }
+
+    #[test]
+    fn a_dead_lease_commits_nothing() {
+        let mut ledger = Ledger::default();
+        let lease = ledger.assign(0);
+        let tickets = opened(&mut ledger, &[0, 1]);
+        assert!(ledger.settle(&tickets[0], vec![0]));
+        let mut commit = ledger.cut(100).unwrap();
+        ledger.revoke(0);
+        assert!(!lease.is_alive() && !commit.is_alive());
+        commit.retain_alive();
+        assert!(commit.groups.is_empty());
+        ledger.assign(0);
+        assert!(!ledger.settle(&tickets[1], vec![1]), "a ticket of a dead lease settles nothing");
+        assert_eq!(ledger.in_flight(), InFlight::default());
+    }
+
+    #[test]
+    fn a_commit_of_a_dead_lease_leaves_the_next_lease_alone() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        let tickets = opened(&mut ledger, &[0]);
+        assert!(ledger.settle(&tickets[0], vec![0]));
+        let commit = ledger.cut(100).unwrap();
+        ledger.assign(0);
+        opened(&mut ledger, &[0]);
+        ledger.committed(&commit);
+        assert_eq!(ledger.in_flight().deliveries_count, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "settled twice")]
+    fn settling_twice_is_a_bug_that_stops_the_worker() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        let tickets = opened(&mut ledger, &[0]);
+        ledger.settle(&tickets[0], vec![0]);
+        ledger.settle(&tickets[0], vec![0]);
+    }
+
+    #[test]
+    fn an_offset_that_comes_again_is_not_opened_again() {
+        let mut ledger: Ledger<i64> = Ledger::default();
+        ledger.assign(0);
+        assert!(ledger.open(0, 5, 1).is_some());
+        assert!(ledger.open(0, 5, 1).is_none());
+        assert!(ledger.open(7, 0, 1).is_none(), "no lease, no delivery");
+    }
+
+    #[test]
+    fn a_full_cut_does_not_starve_the_other_partitions() {
+        let mut ledger = Ledger::default();
+        for partition in [0, 1] {
+            ledger.assign(partition);
+            for offset in 0..2 {
+                let ticket = ledger.open(partition, offset, 1).unwrap();
+                assert!(ledger.settle(&ticket, vec![i64::from(partition)]));
+            }
+        }
+        let mut seen = Vec::new();
+        while let Some(commit) = ledger.cut(1) {
+            seen.extend(commit.groups.iter().map(|group| group.lease.partition()));
+            ledger.committed(&commit);
+        }
+        assert_eq!(seen, [0, 1, 0, 1]);
+    }
+
+    proptest! {
+        /// Random opens (with gaps), settles in any order, cuts and commits: what comes out is
+        /// each outcome once, in order, and no committed offset passes an open delivery.
+        #[test]
+        fn commits_rise_and_never_pass_open_work(
+            gaps in prop::collection::vec(1..4_i64, 1..40),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+            cut_max in 1..10_usize,
+        ) {
+            let mut ledger = Ledger::default();
+            ledger.assign(0);
+            let offsets: Vec<i64> =
+                gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let mut open = opened(&mut ledger, &offsets);
+            let mut out = Vec::new();
+            let mut last_next = 0;
+            for index in order {
+                if open.is_empty() { break; }
+                let ticket = open.remove(index.index(open.len()));
+                prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
+                if let Some(commit) = ledger.cut(cut_max) {
+                    let next = commit.groups[0].next_offset;
+                    prop_assert!(next > last_next);
+                    prop_assert!(open.iter().all(|ticket| ticket.offset >= next));
+                    last_next = next;
+                    out.extend(commit.groups[0].outcomes.iter().copied());
+                    ledger.committed(&commit);
+                }
+            }
+            for ticket in open {
+                prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
+            }
+            while let Some(commit) = ledger.cut(cut_max) {
+                out.extend(commit.groups[0].outcomes.iter().copied());
+                ledger.committed(&commit);
+            }
+            prop_assert_eq!(out, offsets);
+            prop_assert_eq!(ledger.in_flight(), InFlight::default());
+        }
+    }
+}

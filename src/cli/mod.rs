@@ -1,1 +1,3 @@
-//! (in the making)
+//! `command line -> work, exit code`.
+
+pub mod check;

@@ -1,14 +1,125 @@
 //! `models/NAME/bundle.json -> Bundle`: what a model knows, and how its scores are read.
+//!
+//! Refuses unknown keys wherever a key would change a score; descriptive keys (licence, metrics,
+//! data) are for people and may be anything. Deliberately opens no session: that is `infer`.
 
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::types::Digest;
 
-/// One label of the model, in the order of its output.
-#[derive(Clone, Debug)]
+/// Name of the manifest in a bundle's folder.
+pub const MANIFEST: &str = "bundle.json";
+/// Name of the model in a bundle's folder.
+pub const MODEL: &str = "model.onnx";
+/// Name of the tokenizer in a bundle's folder.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// One label of the model, in the order of its output, with the decoder's parameters for it
+/// (`training/DECODER.md`).
+#[derive(Clone, Debug, PartialEq)]
 pub struct Label {
     /// Name, such as `Governing Law`.
     pub name: String,
+    /// What one answer is.
+    pub unit: Unit,
+    /// Confidence from which on a span is a finding, in `[0, 1]`.
+    pub threshold: f64,
+    /// From a span's features to its confidence.
+    pub calibration: SpanCalibration,
+    /// Confidence from which on the flag is raised, in `[0, 1]`.
+    pub flag_threshold: f64,
+    /// From the flag's score to its confidence.
+    pub flag_calibration: FlagCalibration,
+}
+
+/// What one answer of a label is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unit {
+    /// Whole sentences.
+    Sentence,
+    /// A few words inside a sentence.
+    Phrase {
+        /// Probability from which on a token belongs to a phrase.
+        extend: f64,
+        /// Probability that the best token of a phrase reaches at least.
+        seed: f64,
+        /// Most weaker tokens between two of a phrase.
+        gap_tokens_max: usize,
+        /// Most answers in one document.
+        spans_max: usize,
+    },
+}
+
+/// Logistic regression over the features of a span: `sigmoid(bias + w1 f1 + .. + w5 f5)`, the
+/// features as in section 4 of `training/DECODER.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpanCalibration {
+    /// Offset.
+    pub bias: f64,
+    /// Weights of the features, in their order.
+    pub weights: [f64; 5],
+}
+
+/// Platt scaling (Platt, 1999): `sigmoid(a * score + b)`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagCalibration {
+    /// Slope; not negative, so that order is kept.
+    pub a: f64,
+    /// Offset.
+    pub b: f64,
+}
+
+/// What all labels share in the decoder.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoder {
+    /// Version of `training/DECODER.md` that the numbers were tuned for.
+    pub version: String,
+    /// Score below which a span is no candidate.
+    pub floor: f64,
+}
+
+/// How a text is cut into windows and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Most tokens in a row, the two special ones included; a multiple of `pad_to`.
+    pub tokens_max: usize,
+    /// Distance in tokens between the starts of two windows; at least half and at most all of the
+    /// text tokens that one window holds.
+    #[serde(rename = "stride")]
+    pub stride_tokens: usize,
+    /// Rows are padded to a multiple of so many tokens.
+    #[serde(rename = "pad_to")]
+    pub pad_multiple_tokens: usize,
+    /// Id of the token before the text of a row.
+    #[serde(rename = "cls")]
+    pub first_id: u32,
+    /// Id of the token after the text of a row.
+    #[serde(rename = "sep")]
+    pub last_id: u32,
+    /// Id of padding.
+    #[serde(rename = "pad")]
+    pub pad_id: u32,
+}
+
+impl Window {
+    /// Most tokens of the text in one window: a row without its two special tokens.
+    pub const fn content_tokens_max(&self) -> usize {
+        self.tokens_max.saturating_sub(2)
+    }
+
+    /// Every length to which a row can be padded, ascending.
+    pub fn padded_lengths(self) -> impl Iterator<Item = usize> {
+        let multiple = self.pad_multiple_tokens;
+        (1..=self.tokens_max / multiple).map(move |count| count * multiple)
+    }
 }
 
 /// A model bundle whose files were read and whose digests were compared.
@@ -22,6 +133,10 @@ pub struct Bundle {
     pub languages: Vec<String>,
     /// Labels in the order of the model's output.
     pub labels: Vec<Label>,
+    /// How a text is cut into windows.
+    pub window: Window,
+    /// What all labels share in the decoder.
+    pub decoder: Decoder,
     /// The model file.
     pub model_path: PathBuf,
     /// The tokenizer file.
@@ -32,4 +147,261 @@ pub struct Bundle {
     pub tokenizer_digest: Digest,
     /// Digest of `bundle.json`.
     pub manifest_digest: Digest,
+}
+
+/// Why a bundle cannot be used. Holds no document text; a bundle is none.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A file of the bundle cannot be read.
+    #[error("reading `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `bundle.json` has another shape than this version reads.
+    #[error("reading `{}`", path.display())]
+    Shape {
+        /// The manifest.
+        path: PathBuf,
+        /// What and where, by line and column.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// `bundle.json` says something that cannot be.
+    #[error("reading `{}`: key `{key}`: {detail}", path.display())]
+    Value {
+        /// The manifest.
+        path: PathBuf,
+        /// The key, such as `labels[3].name`.
+        key: String,
+        /// What is wrong, and what would be right.
+        detail: String,
+    },
+    /// A file is not the one that the manifest was written for.
+    #[error(
+        "comparing digests: `{}` is {found}, but `bundle.json` has {expected}; \
+         fetch the bundle again, or write its manifest anew", path.display()
+    )]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 in the manifest.
+        expected: String,
+        /// SHA-256 of the file.
+        found: Digest,
+    },
+}
+
+/// `bundle.json` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format: u32,
+    name: String,
+    revision: String,
+    language: Vec<String>,
+    task: String,
+    window: Window,
+    labels: Vec<ManifestLabel>,
+    decoder: Decoder,
+    files: BTreeMap<String, String>,
+    // Descriptive: for people and for the model card.
+    #[serde(default, rename = "base")]
+    _base: IgnoredAny,
+    #[serde(default, rename = "data")]
+    _data: IgnoredAny,
+    #[serde(default, rename = "license")]
+    _license: IgnoredAny,
+    #[serde(default, rename = "metrics")]
+    _metrics: IgnoredAny,
+}
+
+/// One label as it is written; the key `unit` says which.
+#[derive(Deserialize)]
+#[serde(tag = "unit", rename_all = "snake_case")]
+enum ManifestLabel {
+    Sentence(SentenceLabel),
+    Phrase(PhraseLabel),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SentenceLabel {
+    name: String,
+    threshold: f64,
+    calibration: SpanCalibration,
+    flag_threshold: f64,
+    flag_calibration: FlagCalibration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhraseLabel {
+    name: String,
+    extend: f64,
+    seed: f64,
+    gap: usize,
+    max_spans: usize,
+    threshold: f64,
+    calibration: SpanCalibration,
+    flag_threshold: f64,
+    flag_calibration: FlagCalibration,
+}
+
+impl From<ManifestLabel> for Label {
+    fn from(label: ManifestLabel) -> Self {
+        match label {
+            ManifestLabel::Sentence(label) => Self {
+                name: label.name,
+                unit: Unit::Sentence,
+                threshold: label.threshold,
+                calibration: label.calibration,
+                flag_threshold: label.flag_threshold,
+                flag_calibration: label.flag_calibration,
+            },
+            ManifestLabel::Phrase(label) => Self {
+                name: label.name,
+                unit: Unit::Phrase {
+                    extend: label.extend,
+                    seed: label.seed,
+                    gap_tokens_max: label.gap,
+                    spans_max: label.max_spans,
+                },
+                threshold: label.threshold,
+                calibration: label.calibration,
+                flag_threshold: label.flag_threshold,
+                flag_calibration: label.flag_calibration,
+            },
+        }
+    }
+}
+
+impl Bundle {
+    /// Reads the bundle in `folder` and compares the digests of its files.
+    pub fn load(folder: &Path) -> Result<Self, BundleError> {
+        let path = folder.join(MANIFEST);
+        let bytes = read(&path)?;
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|source| BundleError::Shape { path: path.clone(), source })?;
+        let labels: Vec<Label> = manifest.labels.into_iter().map(Label::from).collect();
+        let facts =
+            Facts { format: manifest.format, task: &manifest.task, window: manifest.window };
+        check(&facts, &manifest.decoder.version, &labels)
+            .map_err(|(key, detail)| BundleError::Value { path: path.clone(), key, detail })?;
+        let digest = |name: &str| {
+            let expected = manifest.files.get(name).cloned().ok_or_else(|| BundleError::Value {
+                path: path.clone(),
+                key: format!("files.{name}"),
+                detail: "it is missing; write the SHA-256 of the file".to_owned(),
+            })?;
+            let path = folder.join(name);
+            let found = Digest::of(&read(&path)?);
+            compare(path, found, expected)
+        };
+        Ok(Self {
+            model_digest: digest(MODEL)?,
+            tokenizer_digest: digest(TOKENIZER)?,
+            manifest_digest: Digest::of(&bytes),
+            model_path: folder.join(MODEL),
+            tokenizer_path: folder.join(TOKENIZER),
+            name: manifest.name,
+            revision: manifest.revision,
+            languages: manifest.language,
+            labels,
+            window: manifest.window,
+            decoder: manifest.decoder,
+        })
+    }
+
+    /// The bytes of the model file, compared with its digest once more: what is run is what was
+    /// checked, whatever happened to the file since.
+    pub fn model_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        reread(&self.model_path, self.model_digest)
+    }
+
+    /// The bytes of the tokenizer file, likewise.
+    pub fn tokenizer_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        reread(&self.tokenizer_path, self.tokenizer_digest)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
+    std::fs::read(path).map_err(|source| BundleError::Read { path: path.to_owned(), source })
+}
+
+fn reread(path: &Path, expected: Digest) -> Result<Vec<u8>, BundleError> {
+    let bytes = read(path)?;
+    compare(path.to_owned(), Digest::of(&bytes), expected.to_string())?;
+    Ok(bytes)
+}
+
+fn compare(path: PathBuf, found: Digest, expected: String) -> Result<Digest, BundleError> {
+    if found.to_string() == expected {
+        Ok(found)
+    } else {
+        Err(BundleError::Digest { path, expected, found })
+    }
+}
+
+/// What is checked beside the labels.
+struct Facts<'a> {
+    format: u32,
+    task: &'a str,
+    window: Window,
+}
+
+/// A key and what is wrong with its value.
+type Complaint = (String, String);
+
+fn claim(holds: bool, key: impl Into<String>, detail: &str) -> Result<(), Complaint> {
+    if holds { Ok(()) } else { Err((key.into(), detail.to_owned())) }
+}
+
+/// The first thing in a manifest that cannot be.
+fn check(facts: &Facts<'_>, decoder: &str, labels: &[Label]) -> Result<(), Complaint> {
+    claim(facts.format == 1, "format", "only 1 is known")?;
+    claim(facts.task == "token-multilabel", "task", "only `token-multilabel` is known")?;
+    claim(decoder == "1", "decoder.version", "only \"1\" is known")?;
+    let window = &facts.window;
+    let multiple = window.pad_multiple_tokens;
+    claim(multiple >= 1, "window.pad_to", "it must be at least 1")?;
+    claim(
+        window.tokens_max >= 4 && window.tokens_max.is_multiple_of(multiple),
+        "window.tokens_max",
+        "it must be at least 4 and a multiple of `pad_to`",
+    )?;
+    let content = window.content_tokens_max();
+    claim(
+        (content.div_ceil(2)..=content).contains(&window.stride_tokens),
+        "window.stride",
+        "it must lie between half of `tokens_max` - 2 and all of it",
+    )?;
+    claim(!labels.is_empty(), "labels", "at least one is needed")?;
+    let mut names = BTreeSet::new();
+    for (index, label) in labels.iter().enumerate() {
+        let is_new = names.insert(label.name.as_str()) && !label.name.is_empty();
+        claim(is_new, format!("labels[{index}].name"), "it is empty or stands twice")?;
+        check_label(label).map_err(|(key, detail)| (format!("labels[{index}].{key}"), detail))?;
+    }
+    Ok(())
+}
+
+fn check_label(label: &Label) -> Result<(), Complaint> {
+    let probability = |value: f64, key: &str| {
+        claim((0.0..=1.0).contains(&value), key, "it must lie between 0 and 1")
+    };
+    probability(label.threshold, "threshold")?;
+    probability(label.flag_threshold, "flag_threshold")?;
+    if let Unit::Phrase { extend, seed, .. } = label.unit {
+        probability(extend, "extend")?;
+        probability(seed, "seed")?;
+    }
+    claim(
+        label.flag_calibration.a >= 0.0,
+        "flag_calibration.a",
+        "a negative slope would turn the order round",
+    )
 }

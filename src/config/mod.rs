@@ -1,7 +1,30 @@
 //! `files, flags, environment -> checked settings`: load, check, build, in that order.
 //!
 //! Rooms only ever see what is checked. Deliberately the only reader of files and of the
-//! environment, besides the command line.
+//! environment, besides the command line. What a pipeline does stands in its folder
+//! ([`pipeline`]); where it runs stands in flags and `SLUICE_*` variables ([`settings`]); neither
+//! can say the other's things.
 
 pub mod bundle;
+mod check;
+mod draft;
+mod flow;
+mod libraries;
+#[cfg(test)]
+mod load_tests;
 pub mod pipeline;
+mod problem;
+mod properties;
+mod rules;
+pub mod samples;
+pub mod settings;
+mod shape;
+mod yaml;
+
+pub use check::RESERVED_COLUMNS;
+pub use flow::{Flow, check_together, load};
+pub use problem::Problem;
+pub use properties::Property;
+pub use samples::media_type_of;
+pub use settings::Settings;
+pub use shape::schema;

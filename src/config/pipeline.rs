@@ -49,10 +49,12 @@ pub struct Pipeline {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Input topic.
+    /// Input topic: at most 249 letters, digits, dots, underscores and hyphens (Kafka's rule).
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
     pub topic: String,
     /// Consumer group; `sluice.` and the pipeline's name unless set.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 249))]
     pub group: Option<String>,
     /// How the body is wrapped.
     #[serde(default)]
@@ -128,8 +130,9 @@ pub struct TextLimits {
     /// A text child that is not done after so long, in milliseconds, is killed.
     #[schemars(range(min = 1))]
     pub total_timeout_ms: u64,
-    /// Languages (ISO 639-1) that are extracted; a document that is reliably in another goes to
-    /// review. Empty: those that the model bundle names.
+    /// Languages (two letters, ISO 639-1) that are extracted; a document that is reliably in
+    /// another goes to review. Empty: those that the model bundle names.
+    #[schemars(inner(regex(pattern = r"^[a-z]{2}$")))]
     pub languages: Vec<String>,
 }
 
@@ -152,7 +155,7 @@ impl Default for TextLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PdfEngine {
-    /// PDFium.
+    /// The library `PDFium`.
     Pdfium,
     /// The crate `pdf-extract`.
     PdfExtract,
@@ -166,6 +169,7 @@ pub struct FieldSpec {
     #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,62}$"))]
     pub name: String,
     /// Label in the model bundle whose spans give the values.
+    #[schemars(length(min = 1))]
     pub label: String,
     /// How a span becomes a value.
     #[serde(rename = "type")]
@@ -173,6 +177,12 @@ pub struct FieldSpec {
     /// Whether the column is a list of all distinct values instead of the most confident one.
     #[serde(default)]
     pub many: bool,
+    /// For dates and durations: words that lead to the value in a span that says more than it,
+    /// such as `until|expires? on` (regular expression of the crate `regex`, case ignored). Of
+    /// several values the one nearest to such words is taken, and a value without them is not
+    /// read. Without this key a span must hold one value only.
+    #[serde(default)]
+    pub near: Option<String>,
 }
 
 /// How a span becomes a value.
@@ -181,6 +191,9 @@ pub struct FieldSpec {
 pub enum FieldKind {
     /// The words themselves, white space collapsed.
     Text,
+    /// A party to a contract: as text, but spans that only give a role or a defined term, such
+    /// as "the Licensor" or ("Acme"), give no value where a name stands.
+    Party,
     /// A calendar date; US order where digits are ambiguous.
     Date,
     /// An ISO 8601 duration.
@@ -252,7 +265,8 @@ pub enum Rule {
     OneOf {
         /// Column of type `text` or `jurisdiction`.
         field: String,
-        /// Allowed values.
+        /// Allowed values, at least one.
+        #[schemars(length(min = 1))]
         values: Vec<String>,
         /// What to do if not.
         #[serde(default)]
@@ -273,6 +287,7 @@ pub enum Rule {
         /// Column.
         field: String,
         /// Floor in `[0, 1]`.
+        #[schemars(range(min = 0.0, max = 1.0))]
         confidence: f32,
     },
     /// Every span that the model marked for the field could be read as its type; always a matter
@@ -287,11 +302,14 @@ pub enum Rule {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// Topic of records.
+    /// Topic of records: letters, digits, dots, underscores and hyphens.
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
     pub record_topic: String,
-    /// Topic of reviews.
+    /// Topic of reviews: letters, digits, dots, underscores and hyphens.
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
     pub review_topic: String,
-    /// Topic of rejects.
+    /// Topic of rejects: letters, digits, dots, underscores and hyphens.
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
     pub reject_topic: String,
     /// Form of records and reviews.
     #[serde(default)]
@@ -301,7 +319,7 @@ pub struct Output {
     pub schema: String,
     /// Largest message to any output topic, in bytes; not above the topics' own limit.
     #[serde(default = "default_message_bytes_max")]
-    #[schemars(range(min = 65_536))]
+    #[schemars(range(min = 65_536, max = 1_000_000_000))]
     pub message_bytes_max: usize,
 }
 

@@ -1,1 +1,21 @@
-//! (in the making)
+//! `Chunks -> findings and flags`: sessions on threads of their own, fed by a fair queue.
+//!
+//! Windows of all documents, partitions and flows share the threads by the tokens that they have
+//! been served; windows of one document run side by side. One window is one call
+//! ([`Session::logits`] says why), so that a document gives the same bits in any company.
+//! Deliberately keeps no document: a job's windows come in, its scores go out.
+
+mod decoder;
+mod device;
+mod job;
+mod pool;
+mod scores;
+mod sentences;
+mod session;
+
+pub use decoder::Candidate;
+pub use device::{Device, DeviceUnknown, cpu_class};
+pub use job::{Answer, Done, Job};
+pub use pool::{Engine, Handle, Pool, Setup, Usage};
+pub use scores::{Decoded, decode, findings};
+pub use session::{RunError, Runtime, Session};

@@ -1,1 +1,8 @@
-//! (in the making)
+//! `topic -> deliveries`: Kafka for the worker, files for everything offline.
+
+mod files;
+mod kafka;
+mod watch;
+
+pub use files::{MAX_FILE_BYTES, delivery_of_file};
+pub use kafka::{Group, GroupProtocol, Kafka, Setup};

@@ -2,21 +2,27 @@
 //!
 //! Deliberately holds no behaviour of a stage: a room reads these types and makes new ones.
 
+mod chunk;
 mod delivery;
 mod digest;
 mod document;
 mod finding;
 mod outcome;
+mod outgoing;
 mod provenance;
 mod reject_code;
 mod sensitive;
 mod value;
 
+pub use chunk::{Chunk, Chunks, WindowScores};
 pub use delivery::{Delivery, Header, Position};
 pub use digest::Digest;
 pub use document::{Document, MediaType, Page, Span, Text, TokenSpan};
 pub use finding::{Evidence, Extraction, Field, Finding, Flag, FlagScore};
-pub use outcome::{Outcome, OutcomeKind, Reason, Record, Reject, Review, ReviewCode, Room, record_id};
+pub use outcome::{
+    Outcome, OutcomeKind, Reason, Record, Reject, Review, ReviewCode, Room, record_id,
+};
+pub use outgoing::Outgoing;
 pub use provenance::Provenance;
 pub use reject_code::RejectCode;
 pub use sensitive::Sensitive;

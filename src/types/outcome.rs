@@ -84,6 +84,19 @@ pub enum ReviewCode {
     RuleBroken,
 }
 
+impl ReviewCode {
+    /// Name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LanguageUnsupported => "LANGUAGE_UNSUPPORTED",
+            Self::RequiredMissing => "REQUIRED_MISSING",
+            Self::ConfidenceLow => "CONFIDENCE_LOW",
+            Self::ValueUnreadable => "VALUE_UNREADABLE",
+            Self::RuleBroken => "RULE_BROKEN",
+        }
+    }
+}
+
 /// One reason for a review. Names rule and field, never words of the document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Reason {

@@ -1,0 +1,350 @@
+//! `load` as a whole: folders with mistakes, and what is said of them.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::{check_together, load};
+use crate::types::Digest;
+
+const GOOD: &str = r#"version: 1
+name: leases
+revision: "7"
+model: ../bundle
+input:
+  topic: leases.in
+fields:
+  - name: title
+    label: Document Name
+    type: text
+  - name: starts
+    label: Effective Date
+    type: date
+  - name: ends
+    label: Expiration Date
+    type: date
+  - name: parties
+    label: Parties
+    type: text
+    many: true
+flags:
+  column: clauses
+rules:
+  - rule: required
+    field: title
+  - rule: not_before
+    field: ends
+    other: starts
+  - rule: date_between
+    field: starts
+    from: 1900-01-01
+    to: 2100-12-31
+    otherwise: reject
+  - rule: confidence_at_least
+    field: parties
+    confidence: 1
+output:
+  record_topic: leases.records
+  review_topic: leases.reviews
+  reject_topic: leases.rejects
+"#;
+
+/// A folder with a bundle and, in `leases/`, a pipeline of this text.
+fn folder(pipeline: &str) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("bundle/model.onnx", "model");
+    write("bundle/tokenizer.json", "{}");
+    let labels = ["Document Name", "Effective Date", "Expiration Date", "Parties"];
+    let label = |name: &&str| {
+        serde_json::json!({
+            "name": name, "unit": "sentence", "position_weight": 0.0, "min_tokens": 3,
+            "threshold": 0.5, "calibration": {"a": 1.0, "b": 0.0},
+            "flag_threshold": 0.5, "flag_calibration": {"a": 1.0, "b": 0.0},
+        })
+    };
+    let manifest = serde_json::json!({
+        "format": 1,
+        "name": "bundle",
+        "revision": "1",
+        "language": ["en"],
+        "task": "token-multilabel",
+        "window": {
+            "tokens_max": 256, "stride": 190, "pad_to": 32, "cls": 101, "sep": 102, "pad": 0,
+        },
+        "decoder": {"version": "1"},
+        "labels": labels.iter().map(label).collect::<Vec<_>>(),
+        "files": {
+            "model.onnx": Digest::of(b"model"),
+            "tokenizer.json": Digest::of(b"{}"),
+        },
+    });
+    write("bundle/bundle.json", &manifest.to_string());
+    write("leases/record.avsc", "{\"type\": \"record\"}");
+    write("leases/pipeline.yaml", pipeline);
+    root
+}
+
+/// The problems of `pipeline`, without the folder's own path.
+fn problems(pipeline: &str) -> Vec<String> {
+    let root = folder(pipeline);
+    let found = load(&root.path().join("leases")).err().unwrap_or_default();
+    let place = format!("{}/", root.path().display());
+    found.iter().map(|problem| problem.to_string().replace(&place, "")).collect()
+}
+
+/// What is said when `old` is replaced by `new` in a good pipeline.
+fn check(old: &str, new: &str, expected: &[&str]) {
+    assert!(GOOD.contains(old), "{old}");
+    let expected: Vec<_> =
+        expected.iter().map(|line| format!("leases/pipeline.yaml:{line}")).collect();
+    assert_eq!(problems(&GOOD.replacen(old, new, 1)), expected, "{old} -> {new}");
+}
+
+#[test]
+fn a_good_pipeline_is_taken_with_its_defaults() {
+    let root = folder(GOOD);
+    let flow = load(&root.path().join("leases")).unwrap();
+    assert_eq!(flow.group(), "sluice.leases");
+    assert_eq!(flow.languages(), ["en"]);
+    assert_eq!(flow.config_digest, Digest::of(GOOD.as_bytes()));
+    assert_eq!(flow.pipeline.delivery.commit_interval_ms, 500);
+    let problem = flow.problem("fields[1].type", "is odd", "");
+    assert!(problem.to_string().ends_with("pipeline.yaml:13: fields[1].type: is odd"), "{problem}");
+}
+
+#[test]
+fn slips_of_shape_are_told_with_a_hint() {
+    check(
+        "    type: date\n  - name: ends",
+        "    type: dat\n  - name: ends",
+        &["13: fields[1].type: unknown value `dat`; did you mean `date`?"],
+    );
+    check(
+        "  topic:",
+        "  topc:",
+        &[
+            "5: input.topic: is missing; Input topic: at most 249 letters, digits, dots, underscores and hyphens (Kafka's rule)",
+            "6: input.topc: unknown key `topc`; did you mean `topic`?",
+        ],
+    );
+    check(
+        "rule: required",
+        "rule: require",
+        &["24: rules[0].rule: unknown value `require`; did you mean `required`?"],
+    );
+    check(
+        "  - rule: required\n    field: title",
+        "  - field: title",
+        &[
+            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `one_of`, `pattern`, `confidence_at_least`, `readable`",
+        ],
+    );
+    check(
+        "    other: starts",
+        "    othr: starts",
+        &[
+            "26: rules[1].other: is missing; Column of type `date`",
+            "28: rules[1].othr: unknown key `othr`; did you mean `other`?",
+        ],
+    );
+    check("version: 1", "version: 2", &["1: version: `2` is above 1"]);
+    check(
+        "revision: \"7\"",
+        "revision: 7",
+        &["3: revision: expected text, found `7`; put it in quotes: \"7\""],
+    );
+    check(
+        "name: leases",
+        "name: Leases",
+        &[
+            "2: name: `Leases` does not match `^[a-z][a-z0-9-]{0,62}$`; Name: lower-case letters, digits and hyphens",
+        ],
+    );
+    check("confidence: 1", "confidence: 1.5", &["36: rules[3].confidence: `1.5` is above 1.0"]);
+    check(
+        "  column: clauses",
+        "  colum: clauses",
+        &[
+            "21: flags.column: is missing; Name of the record column that holds them",
+            "22: flags.colum: unknown key `colum`; did you mean `column`?",
+        ],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\nlimits:\n  in_flight_tokens_max: 5000000000000000000000\n",
+        &["3: limits.in_flight_tokens_max: `5e+21` is above 9223372036854775807"],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\ntext:\n  pages_max: 10_000\n",
+        &["3: text.pages_max: expected a whole number, found `10_000`; write it as 10000"],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\ntext:\n",
+        &["2: text: expected a mapping, found nothing; drop the key to get its default"],
+    );
+}
+
+#[test]
+fn slips_of_meaning_are_told_with_a_hint() {
+    check(
+        "leases.records",
+        "leases.in",
+        &["38: output.record_topic: is the same topic as `input.topic`; give each its own"],
+    );
+    check(
+        "label: Parties",
+        "label: Partys",
+        &["18: fields[3].label: the model has no label `Partys`; did you mean `Parties`?"],
+    );
+    check(
+        "name: ends",
+        "name: starts",
+        &[
+            "14: fields[2].name: the column `starts` is already taken in line 11; take another name",
+            "27: rules[1].field: there is no field `ends`; known are `parties`, `starts`, `title`",
+        ],
+    );
+    check(
+        "name: ends",
+        "name: record_id",
+        &[
+            "14: fields[2].name: the column `record_id` is in every record already; take another name",
+            "27: rules[1].field: there is no field `ends`; known are `parties`, `record_id`, `starts`, `title`",
+        ],
+    );
+    check(
+        "other: starts",
+        "other: title",
+        &["28: rules[1].other: the field `title` is of type `text`; the rule is for `date`"],
+    );
+    check(
+        "to: 2100-12-31",
+        "to: 1850-1-1",
+        &["32: rules[2].to: `1850-1-1` is not a day; write it as 2024-12-31"],
+    );
+    check(
+        "to: 2100-12-31",
+        "to: 1850-01-01",
+        &["32: rules[2].to: is before `from`: no date lies between"],
+    );
+    check(
+        "column: clauses",
+        "column: title",
+        &["22: flags.column: the column `title` is already taken in line 8; take another name"],
+    );
+    check(
+        "  - rule: not_before",
+        "  - rule: pattern\n    field: title\n    pattern: \"(a\"\n  - rule: not_before",
+        &[
+            "28: rules[1].pattern: is no regular expression: unclosed group; look-around and back-references are not taken",
+        ],
+    );
+    check(
+        "  - rule: not_before",
+        "  - rule: required\n    field: title\n  - rule: not_before",
+        &["26: rules[1]: says the same as rules[0]; keep one of them"],
+    );
+    check(
+        "    type: date\n  - name: ends",
+        "    type: date\n    near: \"(from\"\n  - name: ends",
+        &[
+            "14: fields[1].near: is no regular expression: unclosed group; look-around and back-references are not taken",
+        ],
+    );
+    check(
+        "    type: text\n  - name: starts",
+        "    type: text\n    near: from\n  - name: starts",
+        &["11: fields[0].near: the field is of type `text`; `near` is for `date` and `duration`"],
+    );
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_told() {
+    check(
+        "version: 1\n",
+        "version: 1\ntext:\n  languages: [en, de]\n",
+        &["3: text.languages[1]: the model was not trained on `de`; known are `en`"],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\ntext:\n  progress_timeout_ms: 90000\n",
+        &[
+            "3: text.progress_timeout_ms: 90000 ms can never pass; at most text.total_timeout_ms (60000)",
+        ],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\nlimits:\n  in_flight_bytes_max: 1000\n",
+        &[
+            "3: limits.in_flight_bytes_max: 1000 bytes hold no largest document; at least input.document_bytes_max (33554432)",
+        ],
+    );
+    check(
+        "version: 1\n",
+        "version: 1\ndelivery:\n  transaction_timeout_ms: 1000\n  commit_interval_ms: 1000\n",
+        &[
+            "3: delivery.transaction_timeout_ms: 1000 ms end before the next commit is due; above delivery.commit_interval_ms (1000)",
+        ],
+    );
+}
+
+#[test]
+fn a_slip_in_one_section_hides_none_in_another() {
+    let text = GOOD
+        .replace("type: text\n  - name: starts", "type: txt\n  - name: starts")
+        .replace("field: parties", "field: partys")
+        .replace("leases.rejects", "leases.in")
+        .replace("version: 1\n", "version: 1\nversion: 1\n")
+        .replace("label: Expiration Date", "label: Expiry");
+    let keys: Vec<_> = problems(&text)
+        .iter()
+        .map(|line| line.split(": ").nth(1).unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(
+        keys,
+        ["version", "fields[0].type", "fields[2].label", "rules[3].field", "output.reject_topic"]
+    );
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named() {
+    let message = |path: &Path| load(path).unwrap_err()[0].to_string();
+    let root = folder(GOOD);
+    let dir = root.path().join("leases");
+    assert!(message(&root.path().join("gone")).ends_with("gone: there is no such folder"));
+    assert!(message(&dir.join("pipeline.yaml")).contains("is a file; name the folder"));
+    fs::write(dir.join("record.avsc"), "{\n  \"type\": }").unwrap();
+    assert!(
+        message(&dir).contains("record.avsc:2: is not JSON: expected value"),
+        "{}",
+        message(&dir)
+    );
+    fs::write(dir.join("record.avsc"), "[]").unwrap();
+    assert!(message(&dir).contains("record.avsc:1: is no Avro record schema"));
+    fs::write(root.path().join("bundle/model.onnx"), "other").unwrap();
+    assert!(message(&dir).contains("pipeline.yaml:4: model: "), "{}", message(&dir));
+    fs::write(dir.join("pipeline.yaml"), [0xff]).unwrap();
+    assert!(message(&dir).contains("pipeline.yaml: is not UTF-8"));
+    fs::write(dir.join("pipeline.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert!(message(&dir).contains("pipeline.yaml: is larger than 1048576 bytes"));
+}
+
+#[test]
+fn flows_of_one_process_share_neither_name_nor_group() {
+    let one = folder(GOOD);
+    let other =
+        folder(&GOOD.replace("topic: leases.in", "topic: leases.in\n  group: sluice.leases"));
+    let load = |root: &TempDir| load(&root.path().join("leases")).unwrap();
+    assert!(check_together(&[load(&one)]).is_empty());
+    let found = check_together(&[load(&one), load(&other)]);
+    let keys: Vec<_> = found.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["name", "input.group"]);
+}

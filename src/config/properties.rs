@@ -1,0 +1,146 @@
+//! `KEY=VALUE, SLUICE_KAFKA_KEY -> librdkafka property`, for security and tuning.
+//!
+//! Refuses the properties that sluice's promises rest on: set by hand, they would break exactly
+//! once without a sound.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use super::settings::{Secret, SettingsError};
+
+/// One librdkafka property. The value may be a secret; no formatter prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Property {
+    /// Name, such as `security.protocol`.
+    pub key: String,
+    /// Value.
+    pub value: Secret,
+}
+
+impl Property {
+    /// Key and value, for librdkafka.
+    pub fn into_pair(self) -> (String, String) {
+        (self.key, self.value.into_inner())
+    }
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=***", self.key)
+    }
+}
+
+const OFFSETS: &str = "offsets move only together with their outcomes";
+const ONCE: &str = "exactly once depends on it";
+const PROTOCOL: &str = "`--group-protocol` sets it";
+const BROKERS: &str = "`--brokers` sets it";
+const WATCHDOG: &str = "the watchdog listens to it";
+const REBALANCE: &str = "the way of rebalancing is part of exactly once";
+
+/// Properties that sluice sets itself, each with the reason.
+const OWNED: &[(&str, &str)] = &[
+    ("acks", ONCE),
+    ("auto.commit.enable", OFFSETS),
+    ("auto.commit.interval.ms", OFFSETS),
+    ("auto.offset.reset", "a new group starts at the oldest message, so that none is skipped"),
+    ("bootstrap.servers", BROKERS),
+    ("enable.auto.commit", OFFSETS),
+    ("enable.auto.offset.store", OFFSETS),
+    ("enable.idempotence", ONCE),
+    ("enable.partition.eof", WATCHDOG),
+    ("group.id", "`input.group` in pipeline.yaml sets it"),
+    ("group.instance.id", REBALANCE),
+    ("group.protocol", PROTOCOL),
+    ("group.protocol.type", PROTOCOL),
+    ("group.remote.assignor", REBALANCE),
+    ("isolation.level", "input is read committed, or aborted documents would be extracted"),
+    ("max.in.flight", ONCE),
+    ("max.in.flight.requests.per.connection", ONCE),
+    ("message.max.bytes", "`output.message_bytes_max` in pipeline.yaml sets it"),
+    ("metadata.broker.list", BROKERS),
+    ("partition.assignment.strategy", REBALANCE),
+    ("partitioner", "keys land where those of Java clients do"),
+    ("request.required.acks", ONCE),
+    ("statistics.interval.ms", WATCHDOG),
+    ("transaction.timeout.ms", "`delivery.transaction_timeout_ms` in pipeline.yaml sets it"),
+    ("transactional.id", "it is made of `--transactional-prefix`, pipeline and `--instance`"),
+];
+
+/// Start of the variables that hold properties.
+const PREFIX: &str = "SLUICE_KAFKA_";
+
+/// Reads `KEY=VALUE`. The error never quotes the value.
+pub(super) fn parse(text: &str) -> Result<Property, String> {
+    let Some((key, value)) = text.split_once('=') else {
+        return Err("write it as KEY=VALUE".to_owned());
+    };
+    property(key.trim(), value)
+}
+
+/// The properties among `variables`: `SLUICE_KAFKA_SASL_PASSWORD` is `sasl.password`.
+pub(super) fn from_environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Property>, SettingsError> {
+    let mut properties = Vec::new();
+    for (name, value) in variables {
+        let Some(name) = name.to_str() else { continue };
+        let Some(key) = name.strip_prefix(PREFIX) else { continue };
+        let value =
+            value.into_string().map_err(|_not_utf8| SettingsError::new(name, "is not UTF-8"))?;
+        let key = key.to_ascii_lowercase().replace('_', ".");
+        let property =
+            property(&key, &value).map_err(|problem| SettingsError::new(name, problem))?;
+        properties.push(property);
+    }
+    properties.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(properties)
+}
+
+fn property(key: &str, value: &str) -> Result<Property, String> {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_');
+    if key.is_empty() || !key.bytes().all(is_plain) {
+        return Err(
+            "the key is no librdkafka property; they read like `security.protocol`".to_owned()
+        );
+    }
+    if let Some((_, reason)) = OWNED.iter().find(|(owned, _)| *owned == key) {
+        return Err(format!("`{key}` is not yours to set: {reason}"));
+    }
+    Ok(Property { key: key.to_owned(), value: Secret::new(value.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OWNED, from_environment, parse};
+
+    #[test]
+    fn a_property_is_split_at_the_first_equals_sign() {
+        let property = parse("sasl.password=a=b").unwrap();
+        assert_eq!((property.key.as_str(), property.value.reveal()), ("sasl.password", "a=b"));
+    }
+
+    #[test]
+    fn what_sluice_owns_is_refused_with_the_reason() {
+        for (key, reason) in OWNED {
+            let error = parse(&format!("{key}=x")).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert!(parse("no-equals-sign").is_err());
+        assert!(parse("Bad Key=x").is_err());
+    }
+
+    #[test]
+    fn variables_become_properties() {
+        let variables = [
+            ("SLUICE_KAFKA_SASL_PASSWORD", "s"),
+            ("SLUICE_BROKERS", "b"),
+            ("SLUICE_KAFKA_DEBUG", "cgrp"),
+        ];
+        let found = from_environment(variables.map(|(k, v)| (k.into(), v.into())).into_iter());
+        let keys: Vec<_> = found.unwrap().into_iter().map(|property| property.key).collect();
+        assert_eq!(keys, ["debug", "sasl.password"]);
+        let owned = [("SLUICE_KAFKA_GROUP_ID".into(), "x".into())];
+        let error = from_environment(owned.into_iter()).unwrap_err().to_string();
+        assert!(error.starts_with("SLUICE_KAFKA_GROUP_ID: `group.id` is not yours"), "{error}");
+    }
+}

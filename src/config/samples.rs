@@ -1,0 +1,121 @@
+//! `pipeline folder -> its samples, each with the file that says what is expected of it`.
+//!
+//! Deliberately opens no sample: what a document gives is the matter of `sluice test`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::flow::Flow;
+use super::problem::Problem;
+
+/// The content type of a file, by its extension alone: what the bytes are is for `decode` to
+/// compare.
+pub fn media_type_of(path: &Path) -> &'static str {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    match extension.to_ascii_lowercase().as_str() {
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        "html" | "htm" => "text/html",
+        _ => "application/octet-stream",
+    }
+}
+
+/// One input in `samples/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sample {
+    /// File name, such as `001-services.pdf`; also the document id.
+    pub name: String,
+    /// The input.
+    pub path: PathBuf,
+    /// Its expected outcome, such as `expected/001-services.pdf.json`; it may not exist yet.
+    pub expected: PathBuf,
+}
+
+/// The samples of the pipeline in `dir`, by name. Hidden files are none.
+pub fn samples(dir: &Path) -> io::Result<Vec<Sample>> {
+    let names = file_names(&dir.join("samples"))?;
+    let sample = |name: String| Sample {
+        path: dir.join("samples").join(&name),
+        expected: dir.join("expected").join(format!("{name}.json")),
+        name,
+    };
+    Ok(names.into_iter().map(sample).collect())
+}
+
+/// Samples without expectation, and expectations without sample.
+pub fn check_samples(flow: &Flow) -> Vec<Problem> {
+    let folder = flow.dir.join("samples");
+    let samples = match samples(&flow.dir) {
+        Ok(samples) if samples.is_empty() => {
+            return vec![Problem::of_file(&folder, "holds no sample", "add inputs to show")];
+        }
+        Ok(samples) => samples,
+        Err(error) => {
+            return vec![Problem::of_file(&folder, format!("cannot be read: {error}"), "")];
+        }
+    };
+    let accept = format!("`sluice test {} --accept` writes it", flow.dir.display());
+    let mut problems: Vec<_> = samples
+        .iter()
+        .filter(|sample| !sample.expected.is_file())
+        .map(|sample| Problem::of_file(&sample.expected, "is missing", &accept))
+        .collect();
+    let folder = flow.dir.join("expected");
+    for name in file_names(&folder).unwrap_or_default() {
+        let path = folder.join(name);
+        if !samples.iter().any(|sample| sample.expected == path) {
+            problems.push(Problem::of_file(&path, "has no sample", "remove it"));
+        }
+    }
+    problems
+}
+
+/// Names of the files in `folder`, sorted; hidden ones left out.
+fn file_names(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|name| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", name.display()))
+        })?;
+        if entry.path().is_file() && !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{media_type_of, samples};
+
+    #[test]
+    fn the_extension_gives_the_content_type() {
+        let check = |path: &str, expected: &str| {
+            assert_eq!(media_type_of(Path::new(path)), expected, "{path}");
+        };
+        check("a.pdf", "application/pdf");
+        check("a/b.PDF", "application/pdf");
+        check("a.txt", "text/plain");
+        check("a.htm", "text/html");
+        check("a.docx", "application/octet-stream");
+        check("pdf", "application/octet-stream");
+    }
+
+    #[test]
+    fn samples_come_sorted_and_without_hidden_files() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("samples")).unwrap();
+        for name in ["002-b.txt", ".hidden", "001-a.pdf"] {
+            std::fs::write(dir.path().join("samples").join(name), "x").unwrap();
+        }
+        let found = samples(dir.path()).unwrap();
+        let names: Vec<_> = found.iter().map(|sample| sample.name.as_str()).collect();
+        assert_eq!(names, ["001-a.pdf", "002-b.txt"]);
+        assert!(found[0].expected.ends_with("expected/001-a.pdf.json"));
+    }
+}

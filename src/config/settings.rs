@@ -1,0 +1,381 @@
+//! `flags, environment -> Settings`: where sluice runs.
+//!
+//! Deliberately says nothing of what is extracted: that is `pipeline.yaml`. Secrets come by the
+//! environment only, since a command line can be read by every process of the machine, and no
+//! formatter prints them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::flow::Flow;
+use super::libraries::{self, Library};
+use super::pipeline::Guarantee;
+use super::properties::{self, Property};
+
+/// All settings of `sluice run`.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The brokers and how to speak to them.
+    #[command(flatten)]
+    pub kafka: Kafka,
+    /// The schema registry, if any.
+    #[command(flatten)]
+    pub registry: Registry,
+    /// What does the work.
+    #[command(flatten)]
+    pub compute: Compute,
+    /// How the process is watched and stopped.
+    #[command(flatten)]
+    pub service: Service,
+    /// What is logged.
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// What is wrong with a setting: which flag or variable, what, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct SettingsError {
+    /// Flag or variable.
+    pub setting: String,
+    /// What is wrong, hint last.
+    pub problem: String,
+}
+
+impl SettingsError {
+    pub(super) fn new(setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { setting: setting.into(), problem: problem.into() }
+    }
+}
+
+/// A secret of the environment; no formatter prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Marks `secret` as one.
+    pub const fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself, for the one who asks for it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Gives the secret up, to the one who needs it.
+    pub fn into_inner(self) -> String {
+        self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The brokers and how to speak to them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Kafka")]
+pub struct Kafka {
+    /// Brokers to start from: host:port, separated by commas
+    #[arg(long, env = "SLUICE_BROKERS", value_name = "HOST:PORT,..")]
+    pub brokers: String,
+    /// Name of this worker, unique and the same after a restart, such as the pod's name; needed
+    /// for exactly once
+    #[arg(long, env = "SLUICE_INSTANCE", value_name = "NAME", value_parser = instance)]
+    pub instance: Option<String>,
+    /// First part of the transactional id, before pipeline and instance; to keep two
+    /// installations on one cluster apart
+    #[arg(
+        long,
+        env = "SLUICE_TRANSACTIONAL_PREFIX",
+        value_name = "NAME",
+        default_value = "sluice",
+        value_parser = instance
+    )]
+    pub transactional_prefix: String,
+    /// Protocol of the consumer group
+    #[arg(long, env = "SLUICE_GROUP_PROTOCOL", value_enum, default_value_t)]
+    pub group_protocol: GroupProtocol,
+    /// A librdkafka property, such as security.protocol=ssl; may stand several times. Secrets:
+    /// set `SLUICE_KAFKA_SASL_PASSWORD` for sasl.password, and so on
+    #[arg(long = "kafka", value_name = "KEY=VALUE", value_parser = properties::parse)]
+    pub properties: Vec<Property>,
+}
+
+/// Protocol of the consumer group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GroupProtocol {
+    /// The consumer protocol where the brokers have it, else the classic one
+    #[default]
+    Auto,
+    /// The consumer protocol of KIP-848
+    Consumer,
+    /// The protocol of brokers before Apache Kafka 4.0
+    Classic,
+}
+
+impl Kafka {
+    /// Librdkafka properties of the flags and of the variables `SLUICE_KAFKA_*`; a variable wins.
+    pub fn properties(&self) -> Result<Vec<Property>, SettingsError> {
+        let mut all = self.properties.clone();
+        all.extend(properties::from_environment(std::env::vars_os())?);
+        Ok(all)
+    }
+
+    /// The transactional id of `flow`: prefix, pipeline and instance, so that a worker that comes
+    /// back fences its own ghost. `None` for at least once.
+    pub fn transactional_id(&self, flow: &Flow) -> Result<Option<String>, SettingsError> {
+        if flow.pipeline.delivery.guarantee == Guarantee::AtLeastOnce {
+            return Ok(None);
+        }
+        let Some(instance) = &self.instance else {
+            return Err(SettingsError::new(
+                "--instance (SLUICE_INSTANCE)",
+                format!(
+                    "is missing, and the pipeline `{}` delivers exactly once; give each worker a \
+                     name that it keeps after a restart, or set `delivery.guarantee: \
+                     at_least_once`",
+                    flow.pipeline.name
+                ),
+            ));
+        };
+        let prefix = &self.transactional_prefix;
+        Ok(Some(format!("{prefix}.{}.{instance}", flow.pipeline.name)))
+    }
+}
+
+/// A name that may stand in a transactional id.
+fn instance(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > 128 || !text.bytes().all(is_name) {
+        return Err("1 to 128 letters, digits, dots, underscores and hyphens".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The schema registry.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Schema registry")]
+pub struct Registry {
+    /// URL of a registry with the Confluent API; without one, Avro goes out in single-object
+    /// encoding. Credentials: `SLUICE_REGISTRY_USER` and `SLUICE_REGISTRY_PASSWORD`
+    #[arg(long = "registry", env = "SLUICE_REGISTRY", value_name = "URL", value_parser = url)]
+    pub url: Option<String>,
+}
+
+/// Credentials for HTTP basic authentication (RFC 7617).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+impl Registry {
+    /// Credentials of the environment; `None` where there are none.
+    pub fn credentials(&self) -> Result<Option<Credentials>, SettingsError> {
+        const USER: &str = "SLUICE_REGISTRY_USER";
+        const PASSWORD: &str = "SLUICE_REGISTRY_PASSWORD";
+        let read = |name: &str| match std::env::var_os(name).map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => Err(SettingsError::new(name, "is not UTF-8")),
+        };
+        match (read(USER)?, read(PASSWORD)?) {
+            (None, None) => Ok(None),
+            (Some(user), Some(password)) => {
+                Ok(Some(Credentials { user, password: Secret::new(password) }))
+            }
+            (Some(_), None) => {
+                Err(SettingsError::new(PASSWORD, format!("is missing beside {USER}")))
+            }
+            (None, Some(_)) => {
+                Err(SettingsError::new(USER, format!("is missing beside {PASSWORD}")))
+            }
+        }
+    }
+}
+
+/// A URL without credentials and without a slash at its end.
+fn url(text: &str) -> Result<String, String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("not a URL; write it as http://host:port".to_owned());
+    };
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("`{scheme}` is not spoken; use http or https"));
+    }
+    if rest.split('/').next().unwrap_or_default().contains('@') {
+        return Err("credentials in a URL end in logs; set SLUICE_REGISTRY_USER and \
+                    SLUICE_REGISTRY_PASSWORD"
+            .to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// What does the work.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Model and text")]
+pub struct Compute {
+    /// Where the model runs; one that is asked for and missing is an error
+    #[arg(long, env = "SLUICE_DEVICE", value_enum, default_value_t)]
+    pub device: Device,
+    /// Threads that run the model, each with a session of its own [default: one per core]
+    #[arg(long, env = "SLUICE_INFERENCE_THREADS", value_name = "COUNT")]
+    pub inference_threads: Option<NonZeroUsize>,
+    /// Child processes that read PDF [default: one per core]
+    #[arg(long, env = "SLUICE_TEXT_CHILDREN", value_name = "COUNT")]
+    pub text_children: Option<NonZeroUsize>,
+    /// Shared library of ONNX Runtime [default: in `lib` beside the executable or above]
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Shared library `PDFium` [default: in `lib` beside the executable or above]
+    #[arg(long, env = "SLUICE_PDFIUM_PATH", value_name = "FILE")]
+    pub pdfium: Option<PathBuf>,
+}
+
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// The processor
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU, by the CUDA provider of ONNX Runtime
+    Cuda,
+}
+
+impl Compute {
+    /// Threads that run the model.
+    pub fn inference_threads(&self) -> usize {
+        self.inference_threads.map_or_else(cores, NonZeroUsize::get)
+    }
+
+    /// Child processes that read PDF.
+    pub fn text_children(&self) -> usize {
+        self.text_children.map_or_else(cores, NonZeroUsize::get)
+    }
+
+    /// The shared library of ONNX Runtime.
+    pub fn onnxruntime(&self) -> Result<PathBuf, SettingsError> {
+        libraries::find(Library::OnnxRuntime, self.onnxruntime.as_deref())
+    }
+
+    /// The shared library `PDFium`.
+    pub fn pdfium(&self) -> Result<PathBuf, SettingsError> {
+        libraries::find(Library::Pdfium, self.pdfium.as_deref())
+    }
+}
+
+/// Cores that this process may use, quotas of its container included.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// How the process is watched and stopped.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Service")]
+pub struct Service {
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, env = "SLUICE_LISTEN", value_name = "HOST:PORT", default_value = "0.0.0.0:9464")]
+    pub listen: SocketAddr,
+    /// After SIGTERM, finish and commit what is in work for so long, in milliseconds; below the
+    /// supervisor's own deadline
+    #[arg(
+        long,
+        env = "SLUICE_DRAIN_DEADLINE_MS",
+        value_name = "MS",
+        default_value_t = 25_000,
+        value_parser = clap::value_parser!(u64).range(0..=3_600_000)
+    )]
+    pub drain_deadline_ms: u64,
+}
+
+impl Service {
+    /// How long a drain may take.
+    pub const fn drain_deadline(&self) -> Duration {
+        Duration::from_millis(self.drain_deadline_ms)
+    }
+}
+
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs")]
+pub struct Logs {
+    /// Form of the log lines on stderr
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Level of the log lines, or levels by module: `info`, `warn,sluice::source=debug`
+    #[arg(long, env = "SLUICE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line
+    #[default]
+    Json,
+    /// For people
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::{Settings, instance, url};
+
+    #[derive(Parser, Debug)]
+    struct Command {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn the_flags_fit_together() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn no_formatter_prints_the_value_of_a_property() {
+        let flags = ["x", "--brokers", "b:1", "--kafka", "sasl.password=hunter2"];
+        let command = Command::try_parse_from(flags).unwrap();
+        let printed = format!("{command:?}");
+        assert!(printed.contains("sasl.password"), "{printed}");
+        assert!(!printed.contains("hunter2"), "{printed}");
+    }
+
+    #[test]
+    fn a_refused_property_is_named_without_its_value() {
+        let flags = ["x", "--brokers", "b:1", "--kafka", "group.id=hunter2"];
+        let error = Command::try_parse_from(flags).unwrap_err().to_string();
+        assert!(error.contains("input.group"), "{error}");
+    }
+
+    #[test]
+    fn a_registry_url_carries_no_credentials() {
+        assert_eq!(url("http://host:8081/"), Ok("http://host:8081".to_owned()));
+        assert_eq!(url("https://host/apis/ccompat/v7").unwrap(), "https://host/apis/ccompat/v7");
+        for bad in ["host:8081", "ftp://host", "http://user:word@host:8081"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_a_name() {
+        assert!(instance("sluice-0").is_ok());
+        for bad in ["", "a b", "ä"] {
+            assert!(instance(bad).is_err(), "{bad}");
+        }
+    }
+}

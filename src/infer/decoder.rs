@@ -1,0 +1,257 @@
+//! `one label's logits over a document -> its candidate spans and the flag's probability`
+//! (`training/DECODER.md`, decoder version 1).
+//!
+//! All arithmetic is in double precision and sums run from left to right, as in the reference.
+//! Deliberately applies no threshold: `scores` does.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::sentences;
+use crate::config::bundle::{Label, SpanCalibration, Unit};
+use crate::types::{Span, Text, TokenSpan};
+
+/// Probabilities are kept so far from 0 and 1 before a logarithm is taken.
+const CLAMP: f64 = 1e-9;
+/// Distance in tokens after which a span's place counts as much as its first 256 tokens.
+const PLACE_TOKENS: f64 = 256.0;
+
+/// A document as the decoder sees it: the same for all labels.
+pub(super) struct Page<'a> {
+    text: &'a str,
+    tokens: &'a [TokenSpan],
+    /// Token ranges of the sentences that hold a token.
+    sentences: Vec<Range<usize>>,
+}
+
+/// A span that might carry the label.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Index of the label in the bundle.
+    pub label: usize,
+    /// Where.
+    pub span: Span,
+    /// Calibrated probability.
+    pub confidence: f64,
+}
+
+/// One label's scores, token by token.
+struct Column {
+    logits: Vec<f64>,
+    probabilities: Vec<f64>,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(text: &'a Text, tokens: &'a [TokenSpan]) -> Self {
+        let text = text.as_str();
+        let mut sentences = Vec::new();
+        let mut starts = sentences::starts(text).into_iter().peekable();
+        let mut first = 0;
+        for (index, token) in tokens.iter().enumerate() {
+            let mut is_new = false;
+            while starts.next_if(|start| *start <= token.start).is_some() {
+                is_new = true;
+            }
+            if is_new && index > first {
+                sentences.push(first..index);
+                first = index;
+            }
+        }
+        if tokens.len() > first {
+            sentences.push(first..tokens.len());
+        }
+        Self { text, tokens, sentences }
+    }
+
+    /// The candidates of `label`, number `index` in the bundle, in text order or, for phrases,
+    /// best first; and the probability of the label's flag. `logits` are the label's, token by
+    /// token; spans with a base score below `floor` are no candidates.
+    pub(super) fn decode(
+        &self,
+        index: usize,
+        label: &Label,
+        floor: f64,
+        logits: &[f32],
+    ) -> (Vec<Candidate>, f64) {
+        let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+        let probabilities = logits.iter().copied().map(sigmoid).collect();
+        let column = Column { logits, probabilities };
+        let ranges: Vec<(Range<usize>, f64)> = self
+            .ranges(label.unit, &column.probabilities)
+            .into_iter()
+            .map(|range| (range.clone(), column.base(&range)))
+            .filter(|(_, base)| *base >= floor)
+            .collect();
+        let best = ranges.iter().map(|(_, base)| *base).fold(f64::NEG_INFINITY, f64::max);
+        let candidate = |(range, base): (Range<usize>, f64)| {
+            let confidence = column.confidence(&range, base - best, label.calibration);
+            let range = match label.unit {
+                Unit::Sentence => range,
+                Unit::Phrase { .. } => self.whole_words(range),
+            };
+            Some(Candidate { label: index, span: self.span(&range)?, confidence })
+        };
+        let mut candidates = ranges.into_iter().filter_map(candidate).collect();
+        if let Unit::Phrase { spans_max, .. } = label.unit {
+            self.keep_distinct(&mut candidates, spans_max);
+        }
+        let flag = label.flag_calibration;
+        (candidates, sigmoid(flag.b + flag.a * self.flag_score(label.unit, &column)))
+    }
+
+    /// Token ranges that may be an answer: whole sentences, or runs inside them.
+    fn ranges(&self, unit: Unit, probabilities: &[f64]) -> Vec<Range<usize>> {
+        match unit {
+            Unit::Sentence => self.sentences.clone(),
+            Unit::Phrase { .. } => self
+                .sentences
+                .iter()
+                .flat_map(|sentence| runs(probabilities, sentence, unit))
+                .collect(),
+        }
+    }
+
+    /// Puts phrases best first and keeps each answer once: the same words again are no new one.
+    fn keep_distinct(&self, candidates: &mut Vec<Candidate>, spans_max: usize) {
+        candidates.sort_by(|one, other| {
+            other.confidence.total_cmp(&one.confidence).then(one.span.start.cmp(&other.span.start))
+        });
+        let mut seen = BTreeSet::new();
+        candidates.retain(|candidate| {
+            let key = key(self.text.get(candidate.span.range()).unwrap_or_default());
+            !key.is_empty() && seen.insert(key)
+        });
+        candidates.truncate(spans_max);
+    }
+
+    /// The best token, for sentences averaged with the best sentence.
+    fn flag_score(&self, unit: Unit, column: &Column) -> f64 {
+        let token = largest(&column.logits);
+        match unit {
+            Unit::Phrase { .. } => token,
+            Unit::Sentence => {
+                let sentences = self.sentences.iter().map(|range| column.mean_logit(range));
+                0.5 * token + 0.5 * sentences.fold(f64::NEG_INFINITY, f64::max)
+            }
+        }
+    }
+
+    /// From the start of the first token to the end of the last.
+    fn span(&self, range: &Range<usize>) -> Option<Span> {
+        let tokens = self.tokens.get(range.clone())?;
+        Some(Span { start: tokens.first()?.start, end: tokens.last()?.end })
+    }
+
+    /// Widens a token range over the tokens that continue a word.
+    fn whole_words(&self, range: Range<usize>) -> Range<usize> {
+        let Range { start: mut first, end: mut last } = range;
+        while self.is_joined(first) {
+            first -= 1;
+        }
+        while self.is_joined(last) {
+            last += 1;
+        }
+        first..last
+    }
+
+    /// Whether token `index` and the one before it are parts of one word.
+    fn is_joined(&self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1).and_then(|before| self.tokens.get(before)) else {
+            return false;
+        };
+        let Some(token) = self.tokens.get(index).filter(|token| token.start == before.end) else {
+            return false;
+        };
+        let (left, right) = self.text.split_at_checked(token.start).unwrap_or_default();
+        left.chars().next_back().is_some_and(is_word) && right.chars().next().is_some_and(is_word)
+    }
+}
+
+/// Token runs inside one sentence: tokens of at least `extend`, at most `gap_tokens_max` weaker
+/// ones between them, the best of at least `seed`.
+fn runs(probabilities: &[f64], sentence: &Range<usize>, unit: Unit) -> Vec<Range<usize>> {
+    let Unit::Phrase { extend, seed, gap_tokens_max, .. } = unit else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut open: Option<(Range<usize>, f64)> = None;
+    let tokens = probabilities.get(sentence.clone()).unwrap_or_default();
+    for (index, probability) in (sentence.start..).zip(tokens.iter().copied()) {
+        if probability < extend {
+            continue;
+        }
+        match &mut open {
+            Some((run, best)) if index - run.end <= gap_tokens_max => {
+                run.end = index + 1;
+                *best = best.max(probability);
+            }
+            Some(_) | None => found.extend(open.replace((index..index + 1, probability))),
+        }
+    }
+    found.extend(open);
+    found.into_iter().filter(|(_, best)| *best >= seed).map(|(run, _)| run).collect()
+}
+
+impl Column {
+    /// Logit of the mean probability of a token range.
+    fn mean_logit(&self, range: &Range<usize>) -> f64 {
+        let tokens = self.probabilities.get(range.clone()).unwrap_or_default();
+        let total: f64 = tokens.iter().fold(0.0, |total, probability| total + probability);
+        logit(total / count(range.len()))
+    }
+
+    fn largest(&self, range: &Range<usize>) -> f64 {
+        largest(self.logits.get(range.clone()).unwrap_or_default())
+    }
+
+    /// Half how strong the tokens are together, half how strong the best of them is.
+    fn base(&self, range: &Range<usize>) -> f64 {
+        0.5 * self.mean_logit(range) + 0.5 * self.largest(range)
+    }
+
+    /// `behind` is the distance of the base score to the best one of the document; not above 0.
+    fn confidence(&self, range: &Range<usize>, behind: f64, calibration: SpanCalibration) -> f64 {
+        let features = [
+            self.mean_logit(range),
+            self.largest(range),
+            behind,
+            count(range.len()).ln(),
+            (1.0 + count(range.start) / PLACE_TOKENS).ln(),
+        ];
+        let weighted = calibration.weights.into_iter().zip(features);
+        sigmoid(weighted.fold(calibration.bias, |sum, (weight, feature)| sum + weight * feature))
+    }
+}
+
+fn largest(logits: &[f64]) -> f64 {
+    logits.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// What makes two phrases the same answer: their word characters, ASCII in lower case.
+fn key(text: &str) -> String {
+    text.chars().filter(|c| is_word(*c)).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// ASCII letters and digits, and the Latin letters beyond ASCII.
+const fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '\u{c0}'..='\u{24f}')
+}
+
+/// The logistic function, in the form that never overflows.
+fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + (-x).exp())
+    } else {
+        let e = x.exp();
+        e / (1.0 + e)
+    }
+}
+
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(CLAMP, 1.0 - CLAMP);
+    (p / (1.0 - p)).ln()
+}
+
+/// A count as a number to reckon with.
+fn count(tokens: usize) -> f64 {
+    // Limit: a text has fewer than 2^32 tokens, since its bytes are fewer.
+    f64::from(u32::try_from(tokens).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,295 @@
+//! Session threads: each owns one session a model, takes the next window in fair order, runs it.
+//!
+//! Deliberately restarts nothing: a thread that dies takes the process's health with it
+//! ([`Pool::is_failed`]), since whoever took an answer may be lost with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::job::{Answer, Job, Open};
+use super::session::{RunError, Runtime, Session};
+use super::{Device, cpu_class};
+use crate::config::bundle::Bundle;
+use crate::error::{Fault, FaultClass};
+use crate::queue::FairQueue;
+use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
+
+/// What a pool is made of.
+pub struct Setup {
+    /// Models, by the index that jobs name.
+    pub bundles: Vec<Arc<Bundle>>,
+    /// Session threads; one a core. Each holds every model in memory.
+    pub thread_count: usize,
+    /// Where the models run.
+    pub device: Device,
+    /// The shared library of ONNX Runtime (`ORT_DYLIB_PATH`).
+    pub library: PathBuf,
+}
+
+/// What runs the models, for the provenance of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Version of ONNX Runtime, such as `1.31.1`.
+    pub onnxruntime_version: String,
+    /// Execution provider, such as `cpu`.
+    pub provider: String,
+    /// Instruction class of the processor, such as `x86_64-avx512-vnni`.
+    pub cpu_class: String,
+}
+
+/// What a pool has done since its start, over all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Windows run.
+    pub window_count: u64,
+    /// Tokens run, special ones and padding included.
+    pub token_count: u64,
+    /// Time spent running, in microseconds.
+    pub busy_us: u64,
+    /// Tokens that wait, likewise counted.
+    pub queued_token_count: u64,
+}
+
+/// One window of one job.
+struct Task {
+    job: Arc<Open>,
+    window: usize,
+}
+
+/// What threads and handles share.
+#[derive(Default)]
+struct Shared {
+    queue: FairQueue<Task>,
+    window_count: AtomicU64,
+    token_count: AtomicU64,
+    busy_us: AtomicU64,
+    is_failed: AtomicBool,
+}
+
+/// The running session threads. Dropping it closes it.
+pub struct Pool {
+    shared: Arc<Shared>,
+    engine: Engine,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Submits jobs to a [`Pool`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Loads ONNX Runtime, opens every model on every thread and runs each once in every shape,
+    /// so that the first document meets a warm model. Fatal where library, device or a model is
+    /// missing or does not fit.
+    pub fn start(setup: Setup) -> Result<Self, Fault> {
+        let runtime = Runtime::load(&setup.library)?;
+        let engine = Engine {
+            onnxruntime_version: runtime.version().to_owned(),
+            provider: setup.device.name().to_owned(),
+            cpu_class: cpu_class(),
+        };
+        let models = setup
+            .bundles
+            .into_iter()
+            .map(|bundle| {
+                let bytes = bundle.model_bytes().map_err(|error| {
+                    Fault::new(FaultClass::Fatal, "opening a model bundle", error)
+                })?;
+                Ok((bundle, bytes))
+            })
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let loader = Arc::new(Loader { runtime, models, device: setup.device });
+        let shared = Arc::new(Shared::default());
+        let count = setup.thread_count.max(1);
+        let (ready, warm) = sync_channel(count);
+        let mut pool = Self { shared, engine, threads: Vec::with_capacity(count) };
+        for number in 0..count {
+            let (shared, loader, ready) =
+                (Arc::clone(&pool.shared), Arc::clone(&loader), ready.clone());
+            let thread = thread::Builder::new()
+                .name(format!("infer-{number}"))
+                .spawn(move || own_sessions(&shared, loader, &ready))
+                .map_err(|error| Fault::new(FaultClass::Fatal, "starting a thread", error))?;
+            pool.threads.push(thread);
+        }
+        drop(ready);
+        for _ in 0..count {
+            let lost = |_| Fault::plain(FaultClass::Fatal, "a session thread died at its start");
+            warm.recv().map_err(lost)??;
+        }
+        Ok(pool)
+    }
+
+    /// A handle to submit jobs by.
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What runs the models.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether a session thread has died of a panic. Nothing can mend that: exit.
+    pub fn is_failed(&self) -> bool {
+        self.shared.is_failed.load(Ordering::Relaxed)
+    }
+
+    /// What has been done so far.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            window_count: self.shared.window_count.load(Ordering::Relaxed),
+            token_count: self.shared.token_count.load(Ordering::Relaxed),
+            busy_us: self.shared.busy_us.load(Ordering::Relaxed),
+            queued_token_count: self.shared.queue.cost(),
+        }
+    }
+
+    /// Lets each thread end the window that it runs, and cancels all other jobs. Whoever drains
+    /// waits for the answers first.
+    pub fn close(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Jobs that go away here answer `Cancelled`.
+        drop(self.shared.queue.close());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a session thread ended by a panic");
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Queues `job`. Never blocks: what is in flight is bounded where documents are admitted
+    /// (`limits.in_flight_tokens_max`). On a closed pool the job ends as cancelled at once.
+    pub fn submit(&self, job: Job) {
+        let flow = job.flow;
+        let open = Arc::new(Open::new(job));
+        if open.windows.is_empty() {
+            open.end(Answer::Scores(Vec::new()));
+        }
+        for (window, chunk) in open.windows.iter().enumerate() {
+            let cost = u64::try_from(chunk.padded_tokens).unwrap_or(u64::MAX);
+            let task = Task { job: Arc::clone(&open), window };
+            if self.shared.queue.push(flow, cost, task).is_err() {
+                open.end(Answer::Cancelled);
+                return;
+            }
+        }
+    }
+}
+
+/// What a thread needs to open its sessions; goes away once all have.
+struct Loader {
+    runtime: Runtime,
+    models: Vec<(Arc<Bundle>, Vec<u8>)>,
+    device: Device,
+}
+
+impl Loader {
+    fn open(&self) -> Result<Vec<Session>, Fault> {
+        let open = |(bundle, bytes): &(Arc<Bundle>, Vec<u8>)| {
+            let mut session = Session::open(&self.runtime, bundle, bytes, self.device)?;
+            warm(&mut session, bundle).map_err(|error| {
+                let path = bundle.model_path.display();
+                Fault::new(FaultClass::Fatal, format!("warming model `{path}`"), error)
+            })?;
+            Ok(session)
+        };
+        self.models.iter().map(open).collect()
+    }
+}
+
+/// Runs `session` once in every shape.
+fn warm(session: &mut Session, bundle: &Bundle) -> Result<(), RunError> {
+    bundle.window.padded_lengths().try_for_each(|tokens| {
+        session.logits(&[&blank(bundle, tokens)])?;
+        Ok(())
+    })
+}
+
+/// A row without text, `tokens` long.
+fn blank(bundle: &Bundle, tokens: usize) -> Chunk {
+    let ids = Sensitive::new(vec![i64::from(bundle.window.first_id); tokens]);
+    Chunk { ids, padded_tokens: tokens, tokens: 0..0, owned: 0..0 }
+}
+
+/// Marks the pool as failed if its thread unwinds.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.is_failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The life of a session thread.
+fn own_sessions(shared: &Shared, loader: Arc<Loader>, ready: &SyncSender<Result<(), Fault>>) {
+    let _watch = Watch(shared);
+    let opened = loader.open();
+    drop(loader);
+    let mut sessions = match opened {
+        Ok(sessions) => sessions,
+        Err(fault) => {
+            // The channel holds one answer a thread; a starter that gave up reads none.
+            drop(ready.send(Err(fault)));
+            return;
+        }
+    };
+    if ready.send(Ok(())).is_err() {
+        return;
+    }
+    while let Some(task) = shared.queue.pop(|_| true) {
+        if task.job.is_wanted() {
+            run(shared, &mut sessions, &task);
+        }
+    }
+}
+
+/// Runs one window, once more if it fails, and tells its job.
+fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
+    let refuse = |code, detail: String| {
+        task.job.end(Answer::Reject(Reject::new(code, Room::Infer, detail)));
+    };
+    let (Some(session), Some(chunk)) =
+        (sessions.get_mut(task.job.model), task.job.windows.get(task.window))
+    else {
+        return refuse(RejectCode::InferFailed, format!("no model {} is open", task.job.model));
+    };
+    let begun = Instant::now();
+    let mut attempt = || catch_unwind(AssertUnwindSafe(|| session.logits(&[chunk])));
+    let result = match attempt() {
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "running a window failed; trying once more");
+            attempt()
+        }
+        other @ (Ok(Ok(_)) | Err(_)) => other,
+    };
+    let busy_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let tokens = u64::try_from(chunk.padded_tokens).unwrap_or(u64::MAX);
+    shared.busy_us.fetch_add(busy_us, Ordering::Relaxed);
+    shared.window_count.fetch_add(1, Ordering::Relaxed);
+    shared.token_count.fetch_add(tokens, Ordering::Relaxed);
+    match result {
+        Ok(Ok(rows)) => {
+            let logits = rows.into_iter().flatten().collect();
+            task.job.keep(WindowScores { window: task.window, logits });
+        }
+        Ok(Err(error)) => refuse(RejectCode::InferFailed, format!("running the model: {error}")),
+        Err(_panic) => refuse(RejectCode::InternalPanic, "running the model panicked".to_owned()),
+    }
+}

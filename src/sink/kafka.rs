@@ -1,0 +1,371 @@
+//! `commits -> Kafka`: outcomes and the offsets behind them become visible together.
+//!
+//! One thread owns the producer. No inference happens inside a transaction: a commit is cut from
+//! what has ended already, so that a transaction lasts milliseconds and never holds readers up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext,
+};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use crate::config::pipeline::{Delivery, Guarantee};
+use crate::error::{Fault, FaultClass};
+use crate::kafka::{self, Connection};
+use crate::ledger::{Commit, SharedLedger};
+use crate::metrics::{FlowEvent, Metrics, Stage};
+use crate::shutdown::{Shutdown, Stop};
+use crate::types::Outgoing;
+
+/// Longest wait for one call to the transaction coordinator.
+const CALL_MAX: Duration = Duration::from_secs(30);
+/// Pause before the first retry; doubles up to [`BACKOFF_MAX`].
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest pause between retries.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Room for headers and framing above the largest payload, in bytes.
+const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
+
+/// The consumer group whose offsets travel with the outcomes.
+pub trait Offsets: Send + Sync {
+    /// Metadata of the current generation; `None` before the first join.
+    fn metadata(&self) -> Option<ConsumerGroupMetadata>;
+
+    /// Commits offsets (partition, next offset) outside a transaction.
+    fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault>;
+}
+
+/// What a Kafka sink needs to know.
+#[derive(Clone)]
+pub struct Setup {
+    /// How to reach the cluster.
+    pub connection: Connection,
+    /// Pipeline name, for logs and metrics.
+    pub pipeline: String,
+    /// Input topic, whose offsets are committed.
+    pub input_topic: String,
+    /// `transactional.id`; must be set for `exactly_once`.
+    pub transactional_id: Option<String>,
+    /// When and how commits are cut.
+    pub delivery: Delivery,
+    /// Largest payload, in bytes.
+    pub message_bytes_max: usize,
+}
+
+/// Keeps the first error of a message until the commit asks for it.
+#[derive(Default)]
+struct Context {
+    failed: Mutex<Option<KafkaError>>,
+}
+
+impl Context {
+    fn take(&self) -> Option<KafkaError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        kafka::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(error = %error, reason, "the producer met an error");
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// A Kafka sink: run it on a thread of its own by [`Kafka::run`].
+pub struct Kafka {
+    setup: Setup,
+    producer: BaseProducer<Context>,
+    ledger: Arc<SharedLedger<Outgoing>>,
+    offsets: Arc<dyn Offsets>,
+    metrics: Arc<Metrics>,
+}
+
+impl Kafka {
+    /// Connects. With `exactly_once`, fences any other worker of the same `transactional.id` and
+    /// waits for its transaction to end: call this before the source polls.
+    pub fn new(
+        setup: Setup,
+        ledger: Arc<SharedLedger<Outgoing>>,
+        offsets: Arc<dyn Offsets>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
+        let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
+        let mut config = setup.connection.config();
+        let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
+        config
+            .set("enable.idempotence", "true")
+            // Where Java clients put the same key.
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            .set("message.max.bytes", message_bytes_max.to_string());
+        if let Some(id) = &setup.transactional_id {
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
+        }
+        let producer = config.create_with_context(Context::default()).map_err(fault)?;
+        Ok(Self { setup, producer, ledger, offsets, metrics })
+    }
+
+    /// Registers the `transactional.id`; retries until the coordinator answers or the worker
+    /// stops.
+    pub fn join(&self, shutdown: &Shutdown) -> Result<(), Fault> {
+        if self.setup.transactional_id.is_none() {
+            return Ok(());
+        }
+        self.persist(shutdown, "registering the transactional id", || {
+            self.producer.init_transactions(CALL_MAX)
+        })
+    }
+
+    /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
+    pub fn run(self, shutdown: &Shutdown) -> Result<(), Fault> {
+        let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
+        let deliveries_max = self.setup.delivery.commit_deliveries_max;
+        let mut last = Instant::now();
+        loop {
+            let is_draining = shutdown.stopped().is_some();
+            if shutdown.is_over() {
+                return Ok(());
+            }
+            let rest = if is_draining { Duration::from_millis(10) } else { interval };
+            let due = rest.saturating_sub(last.elapsed());
+            self.ledger.wait(due, |in_flight| in_flight.settled_count >= deliveries_max);
+            let commit = self.ledger.lock().cut(deliveries_max);
+            last = Instant::now();
+            match commit {
+                Some(commit) => self.make_visible(commit, shutdown)?,
+                None if is_draining && self.ledger.lock().in_flight().deliveries_count == 0 => {
+                    return Ok(());
+                }
+                None => self.producer.poll(Duration::ZERO),
+            }
+        }
+    }
+
+    /// Tries a commit until it is through, or all its leases have died.
+    fn make_visible(&self, mut commit: Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+        let pipeline = self.setup.pipeline.as_str();
+        let since = Instant::now();
+        let mut pause = BACKOFF_MIN;
+        loop {
+            commit.retain_alive();
+            if commit.groups.is_empty() {
+                return Ok(());
+            }
+            let result = match self.setup.delivery.guarantee {
+                Guarantee::ExactlyOnce => self.transact(&commit, shutdown),
+                Guarantee::AtLeastOnce => self.publish(&commit, shutdown),
+            };
+            match result {
+                Ok(()) => break,
+                Err(fault) if fault.class == FaultClass::Fatal => return Err(fault),
+                Err(fault) => {
+                    tracing::warn!(pipeline, error = fault.chain(), "a commit is tried again");
+                    self.metrics.happened(pipeline, FlowEvent::Aborted);
+                }
+            }
+            if shutdown.is_over() {
+                return Ok(());
+            }
+            shutdown_or(pause, shutdown);
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+        self.ledger.lock().committed(&commit);
+        self.ledger.notify();
+        self.metrics.happened(pipeline, FlowEvent::Committed);
+        self.metrics.took(pipeline, Stage::Commit, since.elapsed());
+        Ok(())
+    }
+
+    /// One transaction: begin, send, offsets, commit. An error that voids it has aborted it.
+    fn transact(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+        // Order: metadata before the leases are looked at. A lease that is alive after this call
+        // was alive in the generation that the metadata names, and the broker refuses the offsets
+        // of any other.
+        let Some(metadata) = self.offsets.metadata() else {
+            return Err(Fault::plain(FaultClass::Abort, "committing: the group is not joined"));
+        };
+        if !commit.is_alive() {
+            return Err(Fault::plain(FaultClass::Abort, "committing: a partition was revoked"));
+        }
+        let begun = self.producer.begin_transaction();
+        begun.map_err(|error| self.fault("beginning a transaction", error))?;
+        let done = self.fill(commit, &metadata, shutdown);
+        let Err(fault) = done else { return Ok(()) };
+        if fault.class != FaultClass::Fatal {
+            self.persist(shutdown, "aborting a transaction", || {
+                self.producer.abort_transaction(CALL_MAX)
+            })?;
+            // The messages of the aborted transaction report that they were purged.
+            drop(self.reports(shutdown));
+        }
+        Err(fault)
+    }
+
+    fn fill(
+        &self,
+        commit: &Commit<Outgoing>,
+        metadata: &ConsumerGroupMetadata,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        self.send_all(commit, shutdown)?;
+        let offsets = self.offset_list(commit)?;
+        self.persist(shutdown, "adding offsets to a transaction", || {
+            self.producer.send_offsets_to_transaction(&offsets, metadata, CALL_MAX)
+        })?;
+        self.persist(shutdown, "committing a transaction", || {
+            self.producer.commit_transaction(CALL_MAX)
+        })
+    }
+
+    /// `at_least_once`: the outcomes first, then the offsets.
+    fn publish(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+        self.send_all(commit, shutdown)?;
+        let offsets: Vec<(i32, i64)> = next_offsets(commit).collect();
+        match self.offsets.commit(&offsets) {
+            Err(fault) if fault.class == FaultClass::Retry && !shutdown.is_over() => {
+                self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
+                self.offsets.commit(&offsets)
+            }
+            other => other,
+        }
+    }
+
+    /// Sends every outcome and waits until the brokers have acknowledged each.
+    fn send_all(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+        for outgoing in commit.groups.iter().flat_map(|group| &group.outcomes) {
+            self.send(outgoing)?;
+        }
+        match self.reports(shutdown) {
+            None => Ok(()),
+            Some(error) => Err(self.fault("sending outcomes", error)),
+        }
+    }
+
+    /// Waits for the delivery report of every message that was sent; the first error among them.
+    fn reports(&self, shutdown: &Shutdown) -> Option<KafkaError> {
+        // `flush` of the client polls in steps of 100 ms and would add as much to every commit.
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+            if shutdown.is_over() {
+                return Some(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
+            }
+        }
+        self.producer.context().take()
+    }
+
+    fn send(&self, outgoing: &Outgoing) -> Result<(), Fault> {
+        let headers = outgoing.headers.iter().fold(
+            OwnedHeaders::new_with_capacity(outgoing.headers.len()),
+            |headers, header| {
+                let value = header.value.as_ref().map(|value| value.as_slice());
+                headers.insert(KafkaHeader { key: &header.name, value })
+            },
+        );
+        let mut record = BaseRecord::<[u8], [u8]>::to(&outgoing.topic).headers(headers);
+        if let Some(key) = &outgoing.key {
+            record = record.key(key.as_slice());
+        }
+        if let Some(payload) = &outgoing.payload {
+            record = record.payload(payload.as_slice());
+        }
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, returned)) => {
+                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                        return Err(self.fault(format!("sending to `{}`", outgoing.topic), error));
+                    }
+                    self.producer.poll(Duration::from_millis(10));
+                    record = returned;
+                }
+            }
+        }
+    }
+
+    /// Calls `call` again while its error may pass, with growing pauses, until the worker ends.
+    fn persist(
+        &self,
+        shutdown: &Shutdown,
+        what: &str,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), Fault> {
+        let mut pause = BACKOFF_MIN;
+        loop {
+            let Err(error) = call() else { return Ok(()) };
+            let fault = self.fault(what, error);
+            if fault.class != FaultClass::Retry || shutdown.is_over() {
+                return Err(fault);
+            }
+            tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
+            self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
+            shutdown_or(pause, shutdown);
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    fn fault(&self, what: impl Into<String>, error: KafkaError) -> Fault {
+        let what = what.into();
+        if kafka::is_fenced(&error) {
+            let id = self.setup.transactional_id.as_deref().unwrap_or_default();
+            let what = format!(
+                "{what}: another worker runs with the transactional id `{id}`, and this one is \
+                 fenced; give each worker its own `SLUICE_INSTANCE`"
+            );
+            return Fault::new(FaultClass::Fatal, what, error);
+        }
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+            let what = format!(
+                "{what}: a topic takes smaller messages than `output.message_bytes_max` ({}); \
+                 raise `max.message.bytes` of the topic or lower the limit",
+                self.setup.message_bytes_max
+            );
+            return Fault::new(FaultClass::Fatal, what, error);
+        }
+        kafka::fault(what, error)
+    }
+
+    fn offset_list(&self, commit: &Commit<Outgoing>) -> Result<TopicPartitionList, Fault> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in next_offsets(commit) {
+            list.add_partition_offset(&self.setup.input_topic, partition, Offset::Offset(offset))
+                .map_err(|error| Fault::new(FaultClass::Fatal, "listing offsets", error))?;
+        }
+        Ok(list)
+    }
+}
+
+fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {
+    commit.groups.iter().map(|group| (group.lease.partition(), group.next_offset))
+}
+
+/// Pauses, but not past a fault or the end of a drain.
+fn shutdown_or(pause: Duration, shutdown: &Shutdown) {
+    if !matches!(shutdown.stopped(), Some(Stop::Drain)) {
+        shutdown.wait(pause);
+        return;
+    }
+    std::thread::sleep(pause);
+}

@@ -1,0 +1,104 @@
+//! `statistics of librdkafka -> lag, joined, silence`: notices a consumer that no longer delivers.
+//!
+//! Pure but for the instants passed in. A consumer can go silent without an error (librdkafka has
+//! had such faults); what tells it from an idle topic is that the broker holds more below the last
+//! stable offset than was delivered or reported as the end.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::Statistics;
+
+/// What the statistics say of the group and its partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    /// The group has been joined and is at rest.
+    pub is_joined: bool,
+    /// Messages between position and last stable offset, over all partitions.
+    pub lag: usize,
+    /// Partitions whose leader can be reached and holds more than was delivered: the position.
+    pub behind: BTreeMap<i32, i64>,
+}
+
+impl Snapshot {
+    pub(super) fn new(statistics: &Statistics, topic: &str) -> Self {
+        let is_joined =
+            statistics.cgrp.as_ref().is_some_and(|group| group.join_state == "steady");
+        let mut snapshot = Self { is_joined, ..Self::default() };
+        let Some(topic) = statistics.topics.get(topic) else { return snapshot };
+        for (number, partition) in &topic.partitions {
+            let is_up = statistics
+                .brokers
+                .values()
+                .any(|broker| broker.nodeid == partition.leader && broker.state == "UP");
+            // Negative offsets are librdkafka's marks for "not known yet".
+            let position = partition.app_offset.max(partition.eof_offset);
+            if *number < 0 || partition.fetch_state != "active" || partition.app_offset < 0 {
+                continue;
+            }
+            let behind = (partition.ls_offset - position).max(0);
+            snapshot.lag += usize::try_from(behind).unwrap_or(usize::MAX);
+            if behind > 0 && is_up {
+                snapshot.behind.insert(*number, position);
+            }
+        }
+        snapshot
+    }
+}
+
+/// Remembers since when each partition has been behind at the same position.
+#[derive(Default)]
+pub(super) struct Watch {
+    since: BTreeMap<i32, (i64, Instant)>,
+}
+
+impl Watch {
+    /// Takes a snapshot in; returns a partition that has been silent for `silence_max`.
+    pub(super) fn observe(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Instant,
+        silence_max: Duration,
+    ) -> Option<i32> {
+        self.since.retain(|partition, (position, _)| {
+            snapshot.behind.get(partition).is_some_and(|behind| behind == position)
+        });
+        for (partition, position) in &snapshot.behind {
+            self.since.entry(*partition).or_insert((*position, now));
+        }
+        let silent = |since: &Instant| now.duration_since(*since) >= silence_max;
+        self.since.iter().find(|(_, (_, since))| silent(since)).map(|(partition, _)| *partition)
+    }
+
+    /// Forgets all: partitions were paused or assigned anew.
+    pub(super) fn reset(&mut self) {
+        self.since.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Snapshot, Watch};
+
+    fn behind(position: i64) -> Snapshot {
+        Snapshot { is_joined: true, lag: 1, behind: [(3, position)].into() }
+    }
+
+    #[test]
+    fn a_partition_that_stays_behind_is_silent_and_one_that_moves_is_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let limit = Duration::from_secs(60);
+        let mut watch = Watch::default();
+        assert_eq!(watch.observe(&behind(5), at(0), limit), None);
+        assert_eq!(watch.observe(&behind(6), at(50), limit), None);
+        assert_eq!(watch.observe(&behind(6), at(109), limit), None);
+        assert_eq!(watch.observe(&behind(6), at(110), limit), Some(3));
+        assert_eq!(watch.observe(&Snapshot::default(), at(111), limit), None);
+        assert_eq!(watch.observe(&behind(6), at(112), limit), None);
+        watch.reset();
+        assert_eq!(watch.observe(&behind(6), at(400), limit), None);
+    }
+}

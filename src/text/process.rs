@@ -1,0 +1,336 @@
+//! `Terms + bytes -> pages`: one text child as its worker sees it.
+//!
+//! The wire is a socket in the place of the child's standard input, so that a library that prints
+//! cannot be taken for a reply; standard output is null and standard error is kept only to tell
+//! one death from another. Every read and write has a deadline, so neither a hang nor a flood
+//! holds the worker. Deliberately decides nothing about a document: see [`super::Reader`].
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::Launch;
+use super::frame::{self, HEAD_BYTES, Refusal, Reply, Setup, Terms};
+use crate::error::{Fault, FaultClass};
+use crate::types::Document;
+
+/// Longest time for a child to start and set its limits: a moment, even on a machine under load.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most bytes of standard error that are looked at: a line or two of fixed words, and no more than
+/// a socket's buffer of anything else.
+const STDERR_BYTES_MAX: u64 = 1 << 18;
+
+/// How a document ended without text.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The child says why, and is ready for the next one.
+    Refused(Refusal),
+    /// The child wrote more text than it was allowed to; it is of no more use.
+    Flood,
+    /// No reply in time; of no more use.
+    Timeout,
+    /// The child is dead.
+    Died(Death),
+}
+
+/// What a child died of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    /// An allocation beyond its address space.
+    Memory,
+    /// Its stack ran over.
+    StackOverflow,
+    /// More time on the processor than the document was given.
+    CpuTime,
+    /// Another signal, by number.
+    Signal(i32),
+    /// It left by itself, or spoke nonsense.
+    Exit,
+}
+
+/// Longest time for one step and for all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// From one reply to the next.
+    pub(super) progress: Duration,
+    /// From the request to the last reply.
+    pub(super) total: Duration,
+}
+
+/// A running text child. Dropping it kills and reaps it.
+pub(super) struct Child {
+    process: std::process::Child,
+    wire: UnixStream,
+    stderr: UnixStream,
+    memory_bytes_max: u64,
+    documents: u32,
+}
+
+impl Child {
+    /// Starts a child with that much address space.
+    ///
+    /// The kernel kills it when the calling *thread* ends, so that no child outlives its worker.
+    pub(super) fn spawn(launch: &Launch, memory_bytes_max: u64) -> Result<Self, Fault> {
+        let starting = |error| Fault::new(FaultClass::Retry, "starting a text child", error);
+        let (wire, child_wire) = UnixStream::pair().map_err(starting)?;
+        let (stderr, child_stderr) = UnixStream::pair().map_err(starting)?;
+        stderr.set_nonblocking(true).map_err(starting)?;
+        let process = Command::new(&launch.program)
+            .arg(super::CHILD_COMMAND)
+            .env_clear()
+            // One arena: every further one of glibc reserves 64 MiB of the address space.
+            .env("MALLOC_ARENA_MAX", "1")
+            .stdin(Stdio::from(OwnedFd::from(child_wire)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(OwnedFd::from(child_stderr)))
+            .spawn()
+            .map_err(starting)?;
+        let mut child = Self { process, wire, stderr, memory_bytes_max, documents: 0 };
+        child.set_up(launch)?;
+        Ok(child)
+    }
+
+    fn set_up(&mut self, launch: &Launch) -> Result<(), Fault> {
+        let pdfium_path = launch.pdfium_path.as_ref();
+        let setup = Setup {
+            memory_bytes_max: self.memory_bytes_max,
+            pdfium_path: pdfium_path.map_or(Vec::new(), |path| path.as_os_str().as_bytes().into()),
+        };
+        let mut wire = Wire::new(&self.wire, START_TIMEOUT, START_TIMEOUT);
+        let ready = frame::write_setup(&mut wire, &setup).and_then(|()| wire.reply(0));
+        if matches!(ready, Ok(Reply::Ready)) {
+            return Ok(());
+        }
+        let Err(error) = ready else {
+            return Err(Fault::plain(
+                FaultClass::Fatal,
+                "starting a text child: it spoke nonsense",
+            ));
+        };
+        if is_timeout(&error) {
+            return Err(Fault::new(FaultClass::Retry, "starting a text child", error));
+        }
+        let death = self.death();
+        let context = format!(
+            "starting a text child: it died ({death:?}); `text.memory_bytes_max` of {} may be too low",
+            self.memory_bytes_max
+        );
+        Err(Fault::plain(FaultClass::Fatal, context))
+    }
+
+    /// This child, where it lives and may read one more document under that limit.
+    pub(super) fn if_fit(mut self, launch: &Launch, memory_bytes_max: u64) -> Option<Self> {
+        let is_fit = self.memory_bytes_max == memory_bytes_max
+            && self.documents < launch.documents_max
+            && matches!(self.process.try_wait(), Ok(None));
+        is_fit.then_some(self)
+    }
+
+    /// Whether this child has not seen a document yet, so that no earlier one can be to blame.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.documents == 0
+    }
+
+    /// Loads the engine that `terms` name.
+    pub(super) fn probe(&mut self, terms: &Terms, patience: Patience) -> Result<(), Failure> {
+        let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
+        let sent = frame::write_probe(&mut wire, terms);
+        let pages = sent.map_err(Stop::Io).and_then(|()| wire.pages(terms.text_bytes_max));
+        pages.map(drop).map_err(|stop| self.failure(stop))
+    }
+
+    /// The pages of `document`, in order.
+    pub(super) fn extract(
+        &mut self,
+        terms: &Terms,
+        document: &Document,
+        patience: Patience,
+    ) -> Result<Vec<String>, Failure> {
+        let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
+        let sent = frame::write_extract(&mut wire, terms, &document.bytes);
+        // A child that refuses while the document is still on its way answers and closes, or dies:
+        // what it said counts more than the broken pipe.
+        let pages = match sent {
+            Err(error) if is_timeout(&error) => Err(Stop::Io(error)),
+            Ok(()) | Err(_) => wire.pages(terms.text_bytes_max),
+        };
+        self.documents += 1;
+        pages.map_err(|stop| self.failure(stop))
+    }
+
+    fn failure(&mut self, stop: Stop) -> Failure {
+        match stop {
+            Stop::Refused(refusal) => Failure::Refused(refusal),
+            Stop::Flood => Failure::Flood,
+            Stop::Io(error) if is_timeout(&error) => Failure::Timeout,
+            Stop::Io(_) => Failure::Died(self.death()),
+        }
+    }
+
+    /// Reaps the child and tells what it died of.
+    ///
+    /// A wire that is closed means that the child has already left, with its status decided; the
+    /// kill is for one that only pretends.
+    fn death(&mut self) -> Death {
+        self.process.kill().ok();
+        let Ok(status) = self.process.wait() else { return Death::Exit };
+        let mut last_words = Vec::new();
+        (&self.stderr).take(STDERR_BYTES_MAX).read_to_end(&mut last_words).ok();
+        cause_of_death(status.signal(), &String::from_utf8_lossy(&last_words))
+    }
+
+    /// Where the child's engine panicked, as `FILE:LINE`, if it has said so since the last call.
+    pub(super) fn panic_place(&mut self) -> Option<String> {
+        let mut words = Vec::new();
+        (&self.stderr).take(STDERR_BYTES_MAX).read_to_end(&mut words).ok();
+        let words = String::from_utf8_lossy(&words);
+        let place = words.lines().rev().find_map(|line| line.strip_prefix(super::PANIC_PREFIX))?;
+        Some(place.chars().take(200).collect())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// Reads the cause off the signal and the fixed phrases of those that abort: Rust's allocator and
+/// stack guard, libc++, and PDFium, which aborts without a word and only when memory is gone.
+fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
+    let Some(number) = signal else { return Death::Exit };
+    let says = |phrase| last_words.contains(phrase);
+    if number == Signal::XCPU.as_raw() {
+        return Death::CpuTime;
+    }
+    if says("has overflowed its stack") {
+        return Death::StackOverflow;
+    }
+    if says("memory allocation of") || says("bad_alloc") {
+        return Death::Memory;
+    }
+    if number == Signal::ABORT.as_raw() && last_words.trim().is_empty() {
+        return Death::Memory;
+    }
+    Death::Signal(number)
+}
+
+/// Why there are no (more) pages.
+enum Stop {
+    Refused(Refusal),
+    Flood,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// One exchange over the socket, under its two deadlines.
+struct Wire<'a> {
+    socket: &'a UnixStream,
+    progress: Duration,
+    next: Instant,
+    last: Instant,
+}
+
+impl<'a> Wire<'a> {
+    fn new(socket: &'a UnixStream, progress: Duration, total: Duration) -> Self {
+        let now = Instant::now();
+        Self { socket, progress, next: now + progress.min(total), last: now + total }
+    }
+
+    /// Time left for the step at hand; an error of kind [`io::ErrorKind::TimedOut`] if none.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.next.min(self.last).saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+
+    /// The pages up to the last one, at most `text_bytes_max` bytes together.
+    fn pages(&mut self, text_bytes_max: u64) -> Result<Vec<String>, Stop> {
+        let mut pages = Vec::new();
+        let mut left_bytes = text_bytes_max;
+        loop {
+            self.next = Instant::now() + self.progress;
+            match self.reply(text_bytes_max)? {
+                Reply::Page(text) => {
+                    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                    left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
+                    pages.push(text);
+                }
+                Reply::Progress => {}
+                Reply::Done => return Ok(pages),
+                Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
+                Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
+            }
+        }
+    }
+
+    fn reply(&mut self, page_bytes_max: u64) -> io::Result<Reply> {
+        let mut head = [0; HEAD_BYTES];
+        self.read_exact(&mut head)?;
+        let mut payload = vec![0; frame::reply_length(head, page_bytes_max)?];
+        self.read_exact(&mut payload)?;
+        frame::decode_reply(head, payload)
+    }
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.set_read_timeout(self.left()?)?;
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.set_write_timeout(self.left()?)?;
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    // `WouldBlock` is what a socket's timeout gives on Linux.
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Death, cause_of_death};
+
+    #[test]
+    fn each_death_has_its_cause() {
+        let table = [
+            (None, "", Death::Exit),
+            (Some(6), "memory allocation of 8 bytes failed", Death::Memory),
+            (
+                Some(6),
+                "terminating due to uncaught exception of type std::bad_alloc",
+                Death::Memory,
+            ),
+            (Some(6), "", Death::Memory),
+            (Some(6), "thread 'text' has overflowed its stack", Death::StackOverflow),
+            (Some(6), "free(): invalid pointer", Death::Signal(6)),
+            (Some(9), "", Death::Signal(9)),
+            (Some(11), "", Death::Signal(11)),
+            (Some(24), "", Death::CpuTime),
+        ];
+        for (signal, words, expected) in table {
+            assert_eq!(cause_of_death(signal, words), expected, "{signal:?} {words}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A text as the model reads it: tokens and the windows over them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Sensitive, TokenSpan};
+
+/// One window of a text: one row for the model.
+pub struct Chunk {
+    /// Token ids as the model takes them, the special ones at both ends included, padding not.
+    pub ids: Sensitive<Vec<i64>>,
+    /// Length in tokens to which the row is padded; one of few, so that the runtime meets few
+    /// shapes.
+    pub padded_tokens: usize,
+    /// Tokens of the text that the window holds, special ones not counted.
+    pub tokens: Range<usize>,
+    /// Those of them whose scores are read from this window: where windows overlap, each token
+    /// belongs to the window in which it stands most central.
+    ///
+    /// Invariant: over all windows of a text these ranges touch without gap and cover it.
+    pub owned: Range<usize>,
+}
+
+/// A text cut into windows.
+pub struct Chunks {
+    /// Where each token stands in the text, in order.
+    pub tokens: Vec<TokenSpan>,
+    /// Windows in order; shared, since several threads read them.
+    pub windows: Arc<Vec<Chunk>>,
+}
+
+/// What the model says of one window.
+pub struct WindowScores {
+    /// Index of the window in [`Chunks::windows`].
+    pub window: usize,
+    /// Logits of the window's owned tokens, one row a token, one column a label.
+    pub logits: Vec<f32>,
+}

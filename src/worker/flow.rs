@@ -1,0 +1,264 @@
+//! One flow at work: deliveries in, settled outcomes in its ledger.
+//!
+//! Threads of the process share the slow stages; this file says what each does for one flow.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::engine::{Engine, Pending, Prepared, panicked};
+use crate::decode::Decoded;
+use crate::error::{Fault, FaultClass};
+use crate::infer::{Answer, Handle, Job};
+use crate::ledger::{SharedLedger, Ticket};
+use crate::metrics::{Level, Metrics, Stage};
+use crate::queue::{FairQueue, FlowId};
+use crate::shutdown::Shutdown;
+use crate::text::Reader;
+use crate::types::{Delivery, Document, Outcome, Outgoing, Room};
+
+/// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
+/// wait, which is right: finishing is far quicker.
+const FINISHED_MAX: usize = 256;
+/// Pause before a dependency is asked again; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// Longest pause before a dependency is asked again.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// A delivery in work. Its parts may end on several threads.
+pub struct Work {
+    ticket: Ticket,
+    delivery: Delivery,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    open_count: usize,
+    /// Messages by part.
+    outgoing: Vec<Vec<Outgoing>>,
+}
+
+/// A part that comes back from the model.
+pub struct Finished {
+    work: Arc<Work>,
+    part: u32,
+    pending: Pending,
+    answer: Answer,
+    submitted: Instant,
+}
+
+/// What the threads of the process share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Deliveries that wait to be prepared, of all flows.
+    pub queue: Arc<FairQueue<Arc<Work>>>,
+    /// The inference pool.
+    pub infer: Handle,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The switch that stops the worker.
+    pub shutdown: Shutdown,
+}
+
+/// One flow at work.
+pub struct Running {
+    /// Number of the flow in the process.
+    pub id: FlowId,
+    /// Its middle.
+    pub engine: Engine,
+    /// Its ledger.
+    pub ledger: Arc<SharedLedger<Outgoing>>,
+    shared: Shared,
+    tokens: AtomicUsize,
+    /// `None` once the flow takes nothing more from the model.
+    finished: Mutex<Option<SyncSender<Finished>>>,
+}
+
+impl Running {
+    /// A flow and the channel that its finishing thread reads.
+    pub fn new(id: FlowId, engine: Engine, shared: Shared) -> (Arc<Self>, Receiver<Finished>) {
+        let (finished, receiver) = sync_channel(FINISHED_MAX);
+        let ledger = Arc::new(SharedLedger::default());
+        let tokens = AtomicUsize::new(0);
+        let finished = Mutex::new(Some(finished));
+        (Arc::new(Self { id, engine, ledger, shared, tokens, finished }), receiver)
+    }
+
+    fn pipeline(&self) -> &str {
+        &self.engine.flow.pipeline.name
+    }
+
+    /// Whether another document may be prepared: the model has room for its tokens.
+    pub fn has_room(&self) -> bool {
+        let max = self.engine.flow.pipeline.limits.in_flight_tokens_max;
+        self.tokens.load(Ordering::Acquire) < max
+    }
+
+    /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
+    pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
+        let cost = u64::try_from(delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
+        let work = Arc::new(Work { ticket, delivery, parts: Mutex::default() });
+        // A closed queue means that the worker ends; the delivery is read again by the next one.
+        drop(self.shared.queue.push(self.id, cost, work));
+    }
+
+    /// Decodes, reads and cuts one delivery on a preparing thread.
+    pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
+        if !work.ticket.lease.is_alive() {
+            return;
+        }
+        let since = Instant::now();
+        let decode = || self.engine.decode(&work.delivery);
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.persist(work, decode)));
+        match decoded {
+            Err(_) => self.refuse(work, panicked(Room::Decode)),
+            Ok(None) => return,
+            Ok(Some(Err(reject))) => self.refuse(work, Outcome::Reject(reject)),
+            Ok(Some(Ok(Decoded::Tombstone))) => {
+                let outgoing = self.engine.route_tombstone(&work.delivery);
+                self.settle(work, outgoing);
+            }
+            Ok(Some(Ok(Decoded::Documents(documents)))) => {
+                {
+                    let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
+                    parts.open_count = documents.len();
+                    parts.outgoing = vec![Vec::new(); documents.len()];
+                }
+                for document in &documents {
+                    self.prepare_part(work, document, reader);
+                }
+            }
+        }
+        self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
+    }
+
+    fn prepare_part(self: &Arc<Self>, work: &Arc<Work>, document: &Document, reader: &mut Reader) {
+        let prepared = catch_unwind(AssertUnwindSafe(|| {
+            self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
+        }));
+        match prepared {
+            Err(_) => self.end(work, document.part, panicked(Room::Text)),
+            Ok(None) => {}
+            Ok(Some(Prepared::Ended(outcome))) => self.end(work, document.part, outcome),
+            Ok(Some(Prepared::Pending(pending))) => self.submit(work, document.part, *pending),
+        }
+    }
+
+    fn submit(self: &Arc<Self>, work: &Arc<Work>, part: u32, pending: Pending) {
+        let tokens = pending.chunks.tokens.len();
+        self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
+        let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
+        self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
+        let windows = Arc::clone(&pending.chunks.windows);
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(finished) = finished else { return };
+        let work = Arc::clone(work);
+        let cancelled = work.ticket.lease.death();
+        let submitted = Instant::now();
+        let done = move |answer| {
+            // A closed channel means that the worker ends.
+            drop(finished.send(Finished { work, part, pending, answer, submitted }));
+        };
+        let model = self.engine.model;
+        self.shared.infer.submit(Job { flow: self.id, model, windows, cancelled, done: Box::new(done) });
+    }
+
+    /// Ends [`Self::finish_all`] once the model has answered what it was given.
+    pub fn close(&self) {
+        drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Assembles, judges and routes what comes back from the model, until the channel closes.
+    pub fn finish_all(&self, receiver: &Receiver<Finished>) {
+        for finished in receiver {
+            let since = Instant::now();
+            let tokens = finished.pending.chunks.tokens.len();
+            let waited = since.duration_since(finished.submitted);
+            self.shared.metrics.took(self.pipeline(), Stage::Infer, waited);
+            self.finish(finished);
+            let in_flight = self.tokens.fetch_sub(tokens, Ordering::AcqRel).saturating_sub(tokens);
+            self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
+            self.shared.queue.wake();
+            self.shared.metrics.took(self.pipeline(), Stage::Finish, since.elapsed());
+        }
+    }
+
+    fn finish(&self, finished: Finished) {
+        let Finished { work, part, pending, answer, .. } = finished;
+        let outcome = match answer {
+            Answer::Cancelled => return,
+            Answer::Reject(reject) => Outcome::Reject(reject),
+            Answer::Scores(scores) => {
+                let finish = AssertUnwindSafe(|| self.engine.finish(pending, &scores));
+                catch_unwind(finish).unwrap_or_else(|_| panicked(Room::Assemble))
+            }
+        };
+        self.end(&work, part, outcome);
+    }
+
+    /// The delivery as a whole is refused.
+    fn refuse(&self, work: &Arc<Work>, outcome: Outcome) {
+        {
+            let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.open_count = 1;
+            parts.outgoing = vec![Vec::new()];
+        }
+        self.end(work, 0, outcome);
+    }
+
+    /// One part has ended; the last one settles the delivery.
+    fn end(&self, work: &Arc<Work>, part: u32, outcome: Outcome) {
+        let route = AssertUnwindSafe(|| self.engine.route(outcome, &work.delivery, part));
+        let outgoing = catch_unwind(route).unwrap_or_else(|_| {
+            self.engine.route(panicked(Room::Route), &work.delivery, part)
+        });
+        let all = {
+            let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            let slot = usize::try_from(part).ok().and_then(|part| parts.outgoing.get_mut(part));
+            if let Some(slot) = slot {
+                *slot = outgoing;
+            }
+            parts.open_count -= 1;
+            (parts.open_count == 0).then(|| std::mem::take(&mut parts.outgoing))
+        };
+        if let Some(all) = all {
+            self.settle(work, all.into_iter().flatten().collect());
+        }
+    }
+
+    fn settle(&self, work: &Arc<Work>, outgoing: Vec<Outgoing>) {
+        let ended: Vec<_> =
+            outgoing.iter().filter_map(|outgoing| outgoing.kind.zip(Some(outgoing.code))).collect();
+        if self.ledger.lock().settle(&work.ticket, outgoing) {
+            for (kind, code) in ended {
+                self.shared.metrics.ended(self.pipeline(), kind.name(), code);
+            }
+            self.ledger.notify();
+        }
+    }
+
+    /// Calls `call` again while the world may mend itself. `None` where nobody wants the answer
+    /// any more: the lease died, or the worker ends.
+    fn persist<A>(&self, work: &Work, mut call: impl FnMut() -> Result<A, Fault>) -> Option<A> {
+        let mut pause = RETRY_MIN;
+        loop {
+            let fault = match call() {
+                Ok(answer) => return Some(answer),
+                Err(fault) => fault,
+            };
+            if fault.class == FaultClass::Fatal {
+                self.shared.shutdown.stop(crate::shutdown::Stop::Fault(fault.chain()));
+                return None;
+            }
+            if !work.ticket.lease.is_alive() || self.shared.shutdown.is_over() {
+                return None;
+            }
+            tracing::warn!(pipeline = self.pipeline(), error = fault.chain(), "trying again");
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+}

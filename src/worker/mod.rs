@@ -1,0 +1,1 @@
+//! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.

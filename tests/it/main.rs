@@ -1,0 +1,6 @@
+//! One binary for all integration tests.
+
+#[cfg(test)]
+mod onnx;
+#[cfg(test)]
+mod text;
