@@ -1,4 +1,8 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod pdf_maker;
+#[cfg(test)]
 mod text;
+#[cfg(test)]
+mod text_child;
