@@ -5,6 +5,10 @@ mod onnx;
 #[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod text_child;
