@@ -2,3 +2,6 @@
 
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+#[cfg(feature = "test-data")]
+mod values;
