@@ -12,3 +12,5 @@ mod support;
 mod text;
 #[cfg(test)]
 mod text_child;
+#[cfg(feature = "test-data")]
+mod values;
