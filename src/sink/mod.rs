@@ -1,5 +1,9 @@
 //! `outcomes + offsets -> topics`: the only place where anything becomes visible.
 
+pub mod avro;
+pub mod codec;
+pub mod json;
 mod kafka;
+pub mod schemas;
 
-pub use kafka::{Kafka, Offsets, Setup};
+pub use kafka::{Kafka, Setup};
