@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -31,7 +31,6 @@ use crate::config;
 use crate::config::bundle::{Bundle, MANIFEST};
 use crate::config::pipeline::TextLimits;
 use crate::config::settings::Compute;
-use crate::error::Fault;
 use crate::infer::{Engine, Pool, Setup};
 use crate::text::{Launch, Reader};
 use crate::types::{Digest, Document, MediaType, Sensitive, Text};
@@ -136,9 +135,8 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
         thread_count: args.compute.inference_threads(),
         device: args.compute.device,
         library: args.compute.onnxruntime()?,
-    })
-    .map_err(told)?;
-    let tokenizer = Tokenizer::load(&bundle).map_err(told)?;
+    })?;
+    let tokenizer = Tokenizer::load(&bundle)?;
     let asker = Asker { bundle: &bundle, tokenizer: &tokenizer, handle: pool.handle() };
     let answers = answers(&records);
     let begun = Instant::now();
@@ -214,18 +212,13 @@ fn original(
         digest: Digest::of(&bytes),
         bytes: Sensitive::new(bytes),
     };
-    match reader.text(&document, limits).map_err(told)? {
+    match reader.text(&document, limits)? {
         Ok(text) => Ok(Some(text)),
         Err(reject) => {
             *rejects.entry(reject.code.name()).or_default() += 1;
             Ok(None)
         }
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
-fn told(fault: Fault) -> anyhow::Error {
-    anyhow!(fault.chain())
 }
 
 /// Tells progress on stderr, every tenth of the way.
