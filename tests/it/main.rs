@@ -1,6 +1,9 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod delivery;
+
+#[cfg(test)]
 mod onnx;
 #[cfg(test)]
 mod pdf_maker;

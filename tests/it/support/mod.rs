@@ -3,6 +3,7 @@
 //! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
 
 pub(crate) mod checker;
+pub(crate) mod flow;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
 pub(crate) mod process;
