@@ -131,7 +131,7 @@ fn field(label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
     FieldSpec { name: "value".to_owned(), label: label.to_owned(), kind, many: false, near }
 }
 
-const START: &str = "effective|commenc[a-z]*|begin[a-z]*|start[a-z]*|from|force|as of";
+const START: &str = "effective|commenc[a-z]*|begin[a-z]*|start[a-z]*|from|force|as of|dated?|made|entered|executed|this|on|the";
 const END: &str =
     "until|through|to|expir[a-z]*|terminat[a-z]*|ends?|ending|conclud[a-z]*|later than";
 const RENEWAL: &str = "renew[a-z]*|exten[ds][a-z]*|additional|successive|consecutive|periods of|\
