@@ -204,11 +204,8 @@ fn count(offset: usize) -> Node<'static> {
 }
 
 fn reason(reason: &Reason) -> Node<'_> {
-    // The wire name stands once, in the type's serde attribute.
-    let code = serde_json::to_value(reason.code).ok();
-    let code = code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
     Node::Struct(vec![
-        named("code", Node::Text(Cow::Owned(code))),
+        named("code", text(reason.code.name())),
         named("field", reason.field.as_deref().map_or(Node::Null, text)),
         named("detail", text(&reason.detail)),
     ])

@@ -198,7 +198,7 @@ fn check_fixed(record: &RecordSchema, problems: &mut Vec<Problem>) {
 
 fn check_field(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) {
     let (wanted, fits_value): (&str, fn(&Schema) -> bool) = match of.kind {
-        FieldKind::Text | FieldKind::Jurisdiction | FieldKind::Duration => {
+        FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction | FieldKind::Duration => {
             (r#""string""#, |schema| matches!(schema, Schema::String))
         }
         FieldKind::Date => {
@@ -328,6 +328,7 @@ mod tests {
             label: name.to_owned(),
             kind,
             many,
+            near: None,
         };
         let fields = [
             field("title", FieldKind::Text, false),
