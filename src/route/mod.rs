@@ -22,101 +22,55 @@
 
 mod reject;
 
-use std::sync::Arc;
-
 use crate::config::pipeline::{Output, Tombstone};
+use crate::error::Fault;
 use crate::types::{
-    Delivery, Header, Outcome, OutcomeKind, Outgoing, Record, Reject, RejectCode, Review, Room,
-    Sensitive, record_id,
+    Delivery, Header, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room, Sensitive,
+    record_id,
 };
 
 /// Headers of the input that records and reviews keep: W3C Trace Context and W3C Baggage.
 const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
-/// Turns records and reviews into bytes; the sink's codec does. A refusal means a bug: the output
-/// schema was checked against what sluice writes.
-pub trait Payload: Send + Sync {
+/// Turns records and reviews into bytes; the sink's codec does.
+pub trait Payload {
     /// The body of a record's message.
-    fn record(&self, record: &Record) -> Result<Vec<u8>, Reject>;
+    fn record(&self, record: &Record) -> Result<Vec<u8>, Fault>;
     /// The body of a review's message.
-    fn review(&self, review: &Review) -> Result<Vec<u8>, Reject>;
+    fn review(&self, review: &Review) -> Result<Vec<u8>, Fault>;
     /// Media type of both.
     fn content_type(&self) -> &'static str;
 }
 
-/// Bytes that Kafka adds to a message at most: a record batch of one (61 bytes before the record,
-/// format version 2), and the record's own length, times, offsets and counts as varints.
-const MESSAGE_OVERHEAD_BYTES: usize = 128;
-
-/// Bytes that Kafka adds to a header at most: two lengths as varints of 32 bits.
-const HEADER_OVERHEAD_BYTES: usize = 10;
-
-/// Largest size that `message` can have in a batch of its own, uncompressed, in bytes.
-pub fn size_bytes(message: &Outgoing) -> usize {
-    let headers = message.headers.iter().map(|header| {
-        let value = header.value.as_ref().map_or(0, |value| value.len());
-        header.name.len() + value + HEADER_OVERHEAD_BYTES
-    });
-    let key = message.key.as_ref().map_or(0, |key| key.len());
-    let payload = message.payload.as_ref().map_or(0, |payload| payload.len());
-    MESSAGE_OVERHEAD_BYTES + key + payload + headers.sum::<usize>()
-}
-
 /// Routes the outcomes of one flow.
-pub struct Router {
+pub struct Router<P> {
     pipeline: String,
-    topics: Topics,
-    message_bytes_max: usize,
-    payload: Box<dyn Payload>,
+    output: Output,
+    payload: P,
 }
 
-struct Topics {
-    record: Arc<str>,
-    review: Arc<str>,
-    reject: Arc<str>,
-}
-
-impl Router {
+impl<P: Payload> Router<P> {
     /// A router for the pipeline of that name.
-    pub fn new(pipeline: &str, output: &Output, payload: Box<dyn Payload>) -> Self {
-        let topics = Topics {
-            record: output.record_topic.as_str().into(),
-            review: output.review_topic.as_str().into(),
-            reject: output.reject_topic.as_str().into(),
-        };
-        let message_bytes_max = output.message_bytes_max;
-        Self { pipeline: pipeline.to_owned(), topics, message_bytes_max, payload }
+    pub fn new(pipeline: impl Into<String>, output: Output, payload: P) -> Self {
+        Self { pipeline: pipeline.into(), output, payload }
     }
 
-    /// The messages that publish one part's outcome.
-    pub fn route(&self, outcome: &Outcome, delivery: &Delivery, part: u32) -> Vec<Outgoing> {
-        let published = match outcome {
-            Outcome::Record(record) => self
-                .payload
-                .record(record)
-                .and_then(|bytes| self.published(outcome, record, bytes, delivery)),
-            Outcome::Review(review) => self
-                .payload
-                .review(review)
-                .and_then(|bytes| self.published(outcome, &review.record, bytes, delivery)),
-            Outcome::Reject(refusal) => Err(refusal.clone()),
-        };
-        vec![published.unwrap_or_else(|refusal| self.refused(&refusal, delivery, part))]
-    }
-
-    /// The message of a record or review, where it fits its topic.
-    fn published(
+    /// The message of one part's outcome; exactly one. Faults are those of the codec.
+    pub fn route(
         &self,
         outcome: &Outcome,
-        record: &Record,
-        bytes: Vec<u8>,
         delivery: &Delivery,
-    ) -> Result<Outgoing, Reject> {
-        let kind = outcome.kind();
-        let topic = match kind {
-            OutcomeKind::Record => &self.topics.record,
-            OutcomeKind::Review => &self.topics.review,
-            OutcomeKind::Reject => &self.topics.reject,
+        part: u32,
+    ) -> Result<Outgoing, Fault> {
+        let (record, topic, bytes, code) = match outcome {
+            Outcome::Record(record) => {
+                (&**record, &self.output.record_topic, self.payload.record(record)?, "")
+            }
+            Outcome::Review(review) => {
+                let code = review.reasons.first().map_or("", |reason| reason.code.name());
+                (&review.record, &self.output.review_topic, self.payload.review(review)?, code)
+            }
+            Outcome::Reject(refusal) => return Ok(self.refused(refusal, delivery, part)),
         };
         let key = delivery.key.clone();
         let key = key.unwrap_or_else(|| Sensitive::new(record.document_id.clone().into_bytes()));
@@ -124,23 +78,27 @@ impl Router {
             header("content-type", self.payload.content_type()),
             header("sluice-record-id", &record.id),
         ];
-        headers.extend(traces(delivery));
+        let traces = delivery.headers.iter().filter(|header| is_trace(&header.name));
+        headers.extend(traces.cloned());
+        let payload = Some(Sensitive::new(bytes));
         let outgoing = Outgoing {
-            topic: Arc::clone(topic),
+            topic: topic.clone(),
             key: Some(key),
             headers,
-            payload: Some(Sensitive::new(bytes)),
-            kind: Some(kind),
-            code: code(outcome),
+            payload,
+            kind: Some(outcome.kind()),
+            code,
         };
-        let (size, limit) = (size_bytes(&outgoing), self.message_bytes_max);
+        let (size, limit) = (outgoing.size_bytes(), self.output.message_bytes_max);
         if size <= limit {
             return Ok(outgoing);
         }
-        let name = kind.name();
-        let over = "over the limit `output.message_bytes_max`";
-        let detail = format!("the {name} takes {size} bytes, {over} of {limit}");
-        Err(Reject::new(RejectCode::RecordTooLarge, Room::Route, detail))
+        let detail = format!(
+            "the {} takes {size} bytes, over the limit `output.message_bytes_max` of {limit}",
+            outcome.kind().name()
+        );
+        let refusal = Reject::new(RejectCode::RecordTooLarge, Room::Route, detail);
+        Ok(self.refused(&refusal, delivery, part))
     }
 
     /// The messages of a null body: passed on under its key, an erasure downstream, where `policy`
@@ -153,10 +111,11 @@ impl Router {
         let Some(key) = key else { return Vec::new() };
         let id = record_id(&self.pipeline, &delivery.position, 0);
         let mut headers = vec![header("sluice-record-id", &id)];
-        headers.extend(traces(delivery));
-        let topics = [&self.topics.record, &self.topics.review];
+        let traces = delivery.headers.iter().filter(|header| is_trace(&header.name));
+        headers.extend(traces.cloned());
+        let topics = [&self.output.record_topic, &self.output.review_topic];
         let outgoing = topics.into_iter().map(|topic| Outgoing {
-            topic: Arc::clone(topic),
+            topic: topic.clone(),
             key: Some(key.clone()),
             headers: headers.clone(),
             payload: None,
@@ -167,24 +126,14 @@ impl Router {
     }
 
     fn refused(&self, refusal: &Reject, delivery: &Delivery, part: u32) -> Outgoing {
+        let limit = self.output.message_bytes_max;
         let origin = reject::Origin { pipeline: &self.pipeline, delivery, part };
-        reject::outgoing(&self.topics.reject, refusal, &origin, self.message_bytes_max)
+        reject::outgoing(&self.output.reject_topic, refusal, &origin, limit)
     }
 }
 
-/// Code of the reject or of the first reason for review; empty for a record.
-fn code(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Record(_) => "",
-        Outcome::Review(review) => review.reasons.first().map_or("", |reason| reason.code.name()),
-        Outcome::Reject(reject) => reject.code.name(),
-    }
-}
-
-/// The headers of a delivery that carry its trace on.
-fn traces(delivery: &Delivery) -> impl Iterator<Item = Header> + '_ {
-    let is_trace = |name: &str| TRACE_HEADERS.iter().any(|trace| name.eq_ignore_ascii_case(trace));
-    delivery.headers.iter().filter(move |header| is_trace(&header.name)).cloned()
+fn is_trace(name: &str) -> bool {
+    TRACE_HEADERS.iter().any(|trace| name.eq_ignore_ascii_case(trace))
 }
 
 fn header(name: &str, value: &str) -> Header {
@@ -195,8 +144,9 @@ fn header(name: &str, value: &str) -> Header {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Payload, Router, size_bytes};
+    use super::{Payload, Router};
     use crate::config::pipeline::{Format, Output, Tombstone};
+    use crate::error::Fault;
     use crate::types::{
         Delivery, Digest, Extraction, Header, Outcome, OutcomeKind, Outgoing, Position, Provenance,
         Reason, Record, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
@@ -206,11 +156,11 @@ mod tests {
     struct Bodies(usize);
 
     impl Payload for Bodies {
-        fn record(&self, _record: &Record) -> Result<Vec<u8>, Reject> {
+        fn record(&self, _record: &Record) -> Result<Vec<u8>, Fault> {
             Ok(vec![b'r'; self.0])
         }
 
-        fn review(&self, _review: &Review) -> Result<Vec<u8>, Reject> {
+        fn review(&self, _review: &Review) -> Result<Vec<u8>, Fault> {
             Ok(vec![b'v'; self.0])
         }
 
@@ -221,7 +171,7 @@ mod tests {
 
     const LIMIT: usize = 65_536;
 
-    fn router(body: usize) -> Router {
+    fn router(body: usize) -> Router<Bodies> {
         let output = Output {
             record_topic: "records".to_owned(),
             review_topic: "reviews".to_owned(),
@@ -230,7 +180,7 @@ mod tests {
             schema: "record.avsc".to_owned(),
             message_bytes_max: LIMIT,
         };
-        Router::new("contracts", &output, Box::new(Bodies(body)))
+        Router::new("contracts", output, Bodies(body))
     }
 
     fn delivery(key: Option<&[u8]>, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Delivery {
@@ -288,9 +238,8 @@ mod tests {
         std::str::from_utf8(header.value.as_ref()?).ok()
     }
 
-    fn only(mut outgoing: Vec<Outgoing>) -> Outgoing {
-        assert_eq!(outgoing.len(), 1);
-        outgoing.remove(0)
+    fn only(outgoing: Result<Outgoing, Fault>) -> Outgoing {
+        outgoing.unwrap()
     }
 
     fn key(outgoing: &Outgoing) -> Option<&[u8]> {
@@ -307,14 +256,14 @@ mod tests {
         let keyed = delivery(Some(b"k"), Some(vec![1]), &headers);
         let bare = delivery(None, Some(vec![1]), &headers);
         let sent = only(router(9).route(&Outcome::Record(Box::new(record())), &keyed, 0));
-        assert_eq!((&*sent.topic, key(&sent)), ("records", Some(b"k".as_slice())));
+        assert_eq!((sent.topic.as_str(), key(&sent)), ("records", Some(b"k".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Record), ""));
         assert_eq!(text(&sent, "content-type"), Some("application/avro"));
         assert_eq!(text(&sent, "sluice-record-id"), Some("contracts/in/3/9/0"));
         assert_eq!(text(&sent, "Traceparent"), Some("00-a-b-01"));
         assert_eq!(sent.headers.len(), 3);
         let sent = only(router(9).route(&review(), &bare, 0));
-        assert_eq!((&*sent.topic, key(&sent)), ("reviews", Some(b"lease-7".as_slice())));
+        assert_eq!((sent.topic.as_str(), key(&sent)), ("reviews", Some(b"lease-7".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Review), "REQUIRED_MISSING"));
     }
 
@@ -324,7 +273,7 @@ mod tests {
         let of = delivery(Some(b"k"), Some(b"%PDF".to_vec()), &headers);
         let sent = only(router(9).route(&reject(), &of, 2));
         assert_eq!(
-            (&*sent.topic, key(&sent), body(&sent)),
+            (sent.topic.as_str(), key(&sent), body(&sent)),
             ("rejects", key(&sent), b"%PDF".as_slice())
         );
         assert_eq!(key(&sent), Some(b"k".as_slice()));
@@ -353,7 +302,7 @@ mod tests {
         let of = delivery(None, Some(b"doc".to_vec()), &[]);
         for outcome in [Outcome::Record(Box::new(record())), review()] {
             let sent = only(router(LIMIT).route(&outcome, &of, 0));
-            assert_eq!((&*sent.topic, sent.code), ("rejects", "RECORD_TOO_LARGE"));
+            assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_TOO_LARGE"));
             assert_eq!(body(&sent), b"doc");
         }
     }
@@ -366,7 +315,7 @@ mod tests {
             let sent = only(router(9).route(&reject(), of, 0));
             assert_eq!(text(&sent, "sluice-omitted"), Some(omitted));
             assert_eq!(text(&sent, "sluice-body"), Some("omitted"));
-            assert!(size_bytes(&sent) <= LIMIT);
+            assert!(sent.size_bytes() <= LIMIT);
             (
                 key(&sent).is_some(),
                 serde_json::from_slice::<serde_json::Value>(body(&sent)).unwrap(),
@@ -396,7 +345,7 @@ mod tests {
     fn a_tombstone_goes_to_both_topics_under_its_key_or_nowhere() {
         let of = delivery(Some(b"k"), None, &[]);
         let sent = router(9).tombstone(&of, Tombstone::Forward);
-        let topics: Vec<_> = sent.iter().map(|sent| &*sent.topic).collect();
+        let topics: Vec<_> = sent.iter().map(|sent| sent.topic.as_str()).collect();
         assert_eq!(topics, ["records", "reviews"]);
         assert!(sent.iter().all(|sent| sent.payload.is_none() && key(sent) == Some(b"k")));
         assert!(router(9).tombstone(&of, Tombstone::Ignore).is_empty());
@@ -416,7 +365,7 @@ mod tests {
             let long = "h".repeat(headers);
             let of = delivery(Some(&vec![b'k'; key]), Some(vec![1; document]), &[("a", &long)]);
             let sent = only(router(encoded).route(&outcome, &of, 0));
-            prop_assert!(size_bytes(&sent) <= LIMIT);
+            prop_assert!(sent.size_bytes() <= LIMIT);
             prop_assert!(sent.payload.is_some());
             prop_assert!(sent.kind == Some(outcome.kind()) || sent.code == "RECORD_TOO_LARGE");
         }

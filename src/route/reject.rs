@@ -1,11 +1,9 @@
 //! `Reject, Delivery -> Outgoing`: the original message with the reason in its headers, cut down
 //! piece by piece where it would not fit.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
-use super::{header, size_bytes};
+use super::header;
 use crate::types::{Delivery, Digest, Header, OutcomeKind, Outgoing, Reject, Sensitive, record_id};
 
 /// Where a refused part came from.
@@ -28,14 +26,14 @@ const OWN_PREFIX: &str = "sluice-";
 /// limit that a pipeline may set (65,536 bytes): a topic name has at most 249 bytes, a pipeline
 /// name 63, and a detail one sentence.
 pub(super) fn outgoing(
-    topic: &Arc<str>,
+    topic: &str,
     refusal: &Reject,
     origin: &Origin<'_>,
     bytes_max: usize,
 ) -> Outgoing {
     let mut built = build(topic, refusal, origin, "");
     for omitted in OMISSIONS {
-        if size_bytes(&built) <= bytes_max {
+        if built.size_bytes() <= bytes_max {
             break;
         }
         built = build(topic, refusal, origin, omitted);
@@ -43,7 +41,7 @@ pub(super) fn outgoing(
     built
 }
 
-fn build(topic: &Arc<str>, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> Outgoing {
+fn build(topic: &str, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> Outgoing {
     let delivery = origin.delivery;
     let leaves_out = |what: &str| omitted.split(',').any(|piece| piece == what);
     let mut headers: Vec<Header> = Vec::new();
@@ -66,7 +64,7 @@ fn build(topic: &Arc<str>, refusal: &Reject, origin: &Origin<'_>, omitted: &str)
     }
     let key = if leaves_out("key") { None } else { delivery.key.clone() };
     Outgoing {
-        topic: Arc::clone(topic),
+        topic: topic.to_owned(),
         key,
         headers,
         payload: Some(body),

@@ -17,7 +17,7 @@ use crate::config::pipeline::{Format, Output};
 use crate::error::{Fault, FaultClass};
 use crate::registry::schema::Schema;
 use crate::registry::{self, Client};
-use crate::types::{Record, Reject, RejectCode, Review, Room};
+use crate::types::{Record, Review};
 
 /// First two bytes of Avro single-object encoding, version 1.
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
@@ -99,7 +99,7 @@ impl Codec {
     }
 
     /// The body of a record's message.
-    pub fn record(&self, record: &Record) -> Result<Vec<u8>, Reject> {
+    pub fn record(&self, record: &Record) -> Result<Vec<u8>, Fault> {
         let id = match self.form {
             Form::Confluent { record, .. } => record,
             Form::SingleObject | Form::Json => 0,
@@ -108,7 +108,7 @@ impl Codec {
     }
 
     /// The body of a review's message.
-    pub fn review(&self, review: &Review) -> Result<Vec<u8>, Reject> {
+    pub fn review(&self, review: &Review) -> Result<Vec<u8>, Fault> {
         let id = match self.form {
             Form::Confluent { review, .. } => review,
             Form::SingleObject | Form::Json => 0,
@@ -116,11 +116,12 @@ impl Codec {
         self.bytes(&self.schemas.columns.review(review), &self.review, id)
     }
 
-    fn bytes(&self, node: &Node<'_>, writer: &Writer, id: u32) -> Result<Vec<u8>, Reject> {
+    fn bytes(&self, node: &Node<'_>, writer: &Writer, id: u32) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::with_capacity(4096);
         match self.form {
             Form::Json => {
-                return serde_json::to_vec(node).map_err(|_kept_out| misfit("writing JSON failed"));
+                return serde_json::to_vec(node)
+                    .map_err(|error| Fault::new(FaultClass::Fatal, "writing JSON", error));
             }
             Form::Confluent { .. } => {
                 out.push(0);
@@ -131,7 +132,10 @@ impl Codec {
                 out.extend_from_slice(&fingerprint(writer.schema()));
             }
         }
-        writer.write(node, &mut out).map_err(|mismatch| misfit(mismatch.to_string()))?;
+        // A mismatch would be a bug: the schema was checked against the columns.
+        writer
+            .write(node, &mut out)
+            .map_err(|error| Fault::new(FaultClass::Fatal, "writing Avro", error))?;
         Ok(out)
     }
 
@@ -158,12 +162,6 @@ impl Codec {
             (Framed::Json(json), _) => serde_json::from_slice(json).map_err(|_kept_out| Unreadable),
         }
     }
-}
-
-/// A bug, since the schema was checked against the columns: refused for this document only, so
-/// that it cannot stop the worker again and again.
-fn misfit(detail: impl Into<String>) -> Reject {
-    Reject::new(RejectCode::InternalPanic, Room::Sink, detail)
 }
 
 /// A message body by its first bytes. JSON begins with neither mark.

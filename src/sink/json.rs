@@ -40,7 +40,7 @@ impl Serialize for Node<'_> {
             Self::Null => serializer.serialize_unit(),
             Self::Boolean(value) => serializer.serialize_bool(*value),
             Self::Long(value) => serializer.serialize_i64(*value),
-            Self::Float(value) => serializer.serialize_f32(*value),
+            Self::Float(value) => serializer.serialize_f64(shortest(*value)),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Date(date) => serializer.collect_str(date),
             Self::List(items) => {
@@ -55,6 +55,12 @@ impl Serialize for Node<'_> {
             }
         }
     }
+}
+
+/// The 64-bit float with the same shortest decimal: written as text or kept as a
+/// [`serde_json::Value`], 0.9 stays 0.9 and does not widen to 0.8999999761581421.
+pub(super) fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::NAN)
 }
 
 /// One field column.

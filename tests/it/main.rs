@@ -3,4 +3,14 @@
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]
+mod pdf_maker;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod text;
+#[cfg(test)]
+mod text_child;
+#[cfg(feature = "test-data")]
+mod values;
