@@ -75,6 +75,10 @@ impl<T: Send> ClientContext for Context<T> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is asked for, by the watchdog, and comes this way too.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(error = %error, reason, "the consumer met an error");
     }
 }

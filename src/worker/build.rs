@@ -8,7 +8,7 @@ use crate::chunk::Tokenizer;
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
 use crate::config::pipeline::PdfEngine;
-use crate::config::settings::{self, Compute, SettingsError};
+use crate::config::settings::{Compute, SettingsError};
 use crate::error::{Fault, FaultClass};
 use crate::infer;
 use crate::registry::Client;
@@ -45,7 +45,7 @@ pub fn build(
     let pool = infer::Pool::start(infer::Setup {
         bundles,
         thread_count: compute.inference_threads(),
-        device: device(compute.device),
+        device: compute.device,
         library: compute.onnxruntime()?,
     })?;
     let engines = flows
@@ -54,13 +54,6 @@ pub fn build(
         .map(|(flow, model)| engine(flow, model, &launch, &pool, registry))
         .collect::<Result<_, _>>()?;
     Ok((Base { pool, launch }, engines))
-}
-
-const fn device(device: settings::Device) -> infer::Device {
-    match device {
-        settings::Device::Cpu => infer::Device::Cpu,
-        settings::Device::Cuda => infer::Device::Cuda,
-    }
 }
 
 /// The bundles without repetition, and for each flow the index of its own.
