@@ -4,3 +4,7 @@
 mod onnx;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod tidy_code;
