@@ -88,7 +88,10 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     }
     let joined = health.joined_count.load(Ordering::Acquire);
     let warm = health.is_warm.load(Ordering::Acquire);
-    let body = format!("not ready: models warm: {warm}, flows joined: {joined} of {}\n", health.flows_count);
+    let body = format!(
+        "not ready: models warm: {warm}, flows joined: {joined} of {}\n",
+        health.flows_count
+    );
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 

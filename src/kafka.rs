@@ -1,9 +1,9 @@
 //! What the source and the sink share of Kafka: connection, logs, classes of errors.
 
-use rdkafka::ClientConfig;
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::error::{Fault, FaultClass};
 
@@ -58,6 +58,17 @@ impl ClientContext for Quiet {
     }
 }
 
+impl ConsumerContext for Quiet {}
+
+/// The consumer group whose offsets travel with the outcomes.
+pub trait Offsets: Send + Sync {
+    /// Metadata of the current generation; `None` before the first join.
+    fn metadata(&self) -> Option<ConsumerGroupMetadata>;
+
+    /// Commits offsets (partition, next offset) outside a transaction.
+    fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault>;
+}
+
 /// What to do about an error of the producer. What is not known to be harmless is fatal, as
 /// librdkafka's manual advises.
 pub fn class_of(error: &KafkaError) -> FaultClass {
@@ -103,11 +114,25 @@ pub fn is_fenced(error: &KafkaError) -> bool {
     };
     matches!(
         code,
-        Some(RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch | RDKafkaErrorCode::Fenced)
+        Some(
+            RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::Fenced
+        )
     )
 }
 
 /// A fault of Kafka, met while doing `context`.
 pub fn fault(context: impl Into<String>, error: KafkaError) -> Fault {
     Fault::new(class_of(&error), context, error)
+}
+
+/// `offsets` (partition, next offset) of `topic` as librdkafka takes them.
+pub fn offset_list(topic: &str, offsets: &[(i32, i64)]) -> Result<TopicPartitionList, Fault> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            .map_err(|error| Fault::new(FaultClass::Fatal, "listing offsets", error))?;
+    }
+    Ok(list)
 }

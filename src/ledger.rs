@@ -250,10 +250,15 @@ impl<T> Ledger<T> {
 }
 
 /// A ledger that the source, the finishing thread and the sink of one flow share.
-#[derive(Default)]
 pub struct SharedLedger<T> {
     ledger: Mutex<Ledger<T>>,
     changed: Condvar,
+}
+
+impl<T> Default for SharedLedger<T> {
+    fn default() -> Self {
+        Self { ledger: Mutex::default(), changed: Condvar::new() }
+    }
 }
 
 impl<T> SharedLedger<T> {
@@ -334,7 +339,10 @@ mod tests {
         assert_eq!((commit.groups[0].next_offset, &commit.groups[0].outcomes), (1, &vec![0]));
         assert!(ledger.cut(100).is_none(), "what is in a commit is not cut again");
         ledger.committed(&commit);
-        assert_eq!(ledger.in_flight(), InFlight { deliveries_count: 2, bytes: 20, settled_count: 1 });
+        assert_eq!(
+            ledger.in_flight(),
+            InFlight { deliveries_count: 2, bytes: 20, settled_count: 1 }
+        );
     }
 
     #[test]

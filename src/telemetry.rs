@@ -6,18 +6,9 @@
 use std::panic;
 use std::sync::Once;
 
+use crate::config::settings::LogFormat;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// For a person at a terminal.
-    Text,
-}
 
 /// Starts logging at `level` (`error`, `warn`, `info`, `debug`, `trace`, or directives of
 /// `tracing-subscriber`); a second start changes nothing.

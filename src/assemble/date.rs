@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use jiff::civil::Date;
 use regex::{Captures, Regex};
 
-use super::reading::{Candidate, Reading, choose, has_blank, pattern};
+use super::reading::{Candidate, Reading, Side, apart, choose, has_blank, pattern};
 use crate::types::Value;
 
 /// Limit: years outside are misread numbers, not dates of documents.
@@ -26,7 +26,7 @@ pub(super) fn read(raw: &str, near: Option<&Regex>) -> Reading {
     if found.is_empty() {
         return if has_blank(raw) || is_partial(raw) { Reading::Blank } else { Reading::Unread };
     }
-    match choose(&found, raw, near) {
+    match choose(&found, raw, near, Side::Before) {
         Some(date) => Reading::Value(Value::Date(date)),
         None => Reading::Unread,
     }
@@ -44,15 +44,7 @@ fn find(raw: &str) -> Vec<Candidate<Date>> {
             push(&mut found, &captures, date(year, month, day));
         }
     }
-    // Order: by place; of two at one place the longer, then the one that is a date.
-    found.sort_by_key(|one| (one.start, usize::MAX - one.end, one.value.is_none()));
-    let mut end = 0;
-    found.retain(|one| {
-        let is_free = one.start >= end;
-        end = if is_free { one.end } else { end };
-        is_free
-    });
-    found
+    apart(found)
 }
 
 fn push(found: &mut Vec<Candidate<Date>>, captures: &Captures<'_>, value: Option<Date>) {
@@ -141,8 +133,7 @@ const MONTHS: [&str; 12] = [
 
 /// The number of a month by the first three of its letters.
 fn month(name: &str) -> Option<i8> {
-    let letters: String =
-        name.chars().filter(char::is_ascii_alphabetic).take(3).collect();
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).take(3).collect();
     let letters = letters.to_ascii_lowercase();
     let index = MONTHS.iter().position(|month| month.starts_with(&letters))?;
     i8::try_from(index + 1).ok()

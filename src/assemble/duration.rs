@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::reading::{Candidate, Reading, choose, has_blank, pattern};
+use super::reading::{Candidate, Reading, Side, apart, choose, has_blank, pattern};
 use crate::types::Value;
 
 /// A length of time in the units of ISO 8601; one of them at least is above zero.
@@ -31,7 +31,7 @@ pub(super) fn read(raw: &str, near: Option<&Regex>) -> Reading {
     if found.is_empty() {
         return if has_blank(raw) { Reading::Blank } else { Reading::Unread };
     }
-    match choose(&found, raw, near) {
+    match choose(&found, raw, near, Side::Either) {
         Some(length) => Reading::Value(Value::Duration(length.iso())),
         None => Reading::Unread,
     }
@@ -57,15 +57,7 @@ fn find(raw: &str) -> Vec<Candidate<Length>> {
         };
         Some(Candidate { start: all.start(), end: all.end(), value: Some(value) })
     });
-    let mut found: Vec<_> = numbers.chain(idioms).collect();
-    found.sort_by_key(|one| (one.start, usize::MAX - one.end));
-    let mut end = 0;
-    found.retain(|one| {
-        let is_free = one.start >= end;
-        end = if is_free { one.end } else { end };
-        is_free
-    });
-    found
+    apart(numbers.chain(idioms).collect())
 }
 
 fn number(captures: &Captures<'_>) -> Option<Length> {
@@ -216,7 +208,7 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     words.sort_by_key(|word| usize::MAX - word.len());
     let word = format!("(?:{})", words.join("|"));
     let number = format!(
-        r"(?P<words>{word}(?:(?:[\s\-]+|\s+and\s+){word})*)?[\s\-]*(?:\(?\s*(?P<digits>[0-9]{{1,4}})\s*\)?)?"
+        r"(?P<words>{word}(?:(?:[\s\-]+|\s+and\s+){word})*)?[\s\-]*(?:\(?\s*(?P<digits>[0-9]{{1,4}})\s*\)?|\([Iil]\))?"
     );
     let kind = r"(?:(?:additional|successive|consecutive|calendar|full|further|more|renewal|contract|subsequent|(?P<business>business|working|banking|trading))[\s\-]+){0,2}";
     let unit = r"(?P<unit>year|quarter|month|week|day|hour)s?\b";
@@ -227,7 +219,7 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
 
 static IDIOM: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)\b(?:(?P<year>year[\s\-]+(?:to|by)[\s\-]+year|annual\s+(?:period|term|renewal|basis|extension)s?|(?:renew\w*|extend\w*)\s+(?:annually|yearly|each\s+year|every\s+year)|annually\s+(?:renew|extend)\w*)|month[\s\-]+(?:to|by)[\s\-]+month|monthly\s+(?:period|term|renewal|basis|extension)s?)\b",
+        r"(?i)\b(?:(?P<year>year[\s\-]+(?:to|by)[\s\-]+year|annual\s+(?:period|term|renewal|basis|extension)s?|(?:renew\w*|extend\w*|continue\w*)\s+(?:automatically\s+)?(?:annually|yearly|(?:on|for)?\s*(?:each|every)\s+year)|annually\s+(?:renew|extend)\w*)|month[\s\-]+(?:to|by)[\s\-]+month|monthly\s+(?:period|term|renewal|basis|extension)s?)\b",
     )
 });
 
@@ -276,6 +268,7 @@ mod tests {
         check("two quarters", "P6M");
         check("twelve\n(12)-month", "P12M");
         check("sixty days'", "P60D");
+        check("one (I) year terms", "P1Y");
     }
 
     #[test]

@@ -49,3 +49,74 @@ fn check_evidence(evidence: &Evidence, text: &Text) -> Result<(), Reject> {
     }
     Err(ungrounded(format!("the words at bytes {start}..{end} are not those of the text")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::assemble::{Plan, assemble};
+    use crate::config::pipeline::{FieldKind, FieldSpec};
+    use crate::types::{Extraction, Finding, RejectCode, Sensitive, Span, Text, Value};
+
+    const BODY: &str = "dated May 1, 2015, at noon";
+
+    fn plan() -> Plan {
+        let field = FieldSpec {
+            name: "signed".to_owned(),
+            label: "Date".to_owned(),
+            kind: FieldKind::Date,
+            many: false,
+            near: None,
+        };
+        Plan::new(&[field], None, &["Date".to_owned()])
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    /// Tampers with one extraction and looks whether it still passes.
+    fn is_grounded(tamper: impl Fn(&mut Extraction)) -> bool {
+        let text = Text::from_pages([BODY.to_owned()]);
+        let finding = Finding { label: 0, span: Span { start: 6, end: 17 }, confidence: 0.5 };
+        let extraction = assemble(&[finding], &[], &text, &plan());
+        let mut extraction = extraction.expect("the finding is sound");
+        tamper(&mut extraction);
+        match check(&extraction, &text, &plan()) {
+            Ok(()) => true,
+            Err(reject) => {
+                assert_eq!(reject.code, RejectCode::Ungrounded);
+                assert!(!reject.detail.contains("2015"), "{}", reject.detail);
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_from_the_text_passes() {
+        assert!(is_grounded(|_| ()));
+    }
+
+    #[test]
+    fn a_value_that_is_not_made_of_its_words_is_refused() {
+        let other = jiff::civil::date(2015, 5, 2);
+        assert!(!is_grounded(|extraction| {
+            extraction.fields[0].values[0].0 = Value::Date(other);
+        }));
+        assert!(!is_grounded(|extraction| {
+            extraction.fields[0].values[0].0 = Value::Text(Sensitive::new("May".to_owned()));
+        }));
+    }
+
+    #[test]
+    fn words_and_places_that_are_not_those_of_the_text_are_refused() {
+        assert!(!is_grounded(|extraction| {
+            extraction.fields[0].values[0].1.raw = Sensitive::new("May 1, 2015.".to_owned());
+        }));
+        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.span.start -= 1));
+        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.scalars.end += 1));
+        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.page = 2));
+        assert!(!is_grounded(|extraction| {
+            let mut evidence = extraction.fields[0].values[0].1.clone();
+            evidence.raw = Sensitive::new("Mai".to_owned());
+            extraction.fields[0].unread.push(evidence);
+        }));
+        assert!(!is_grounded(|extraction| extraction.fields.clear()));
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::places::{INITIALS, PLACES};
-use super::reading::{Candidate, Reading, collapse, has_blank, pattern, text_value};
+use super::reading::{Candidate, Reading, collapse, has_blank, only, pattern, text_value};
 
 /// Reads the jurisdiction of a span: the first place whose law is named ("laws of ...", "...
 /// law"), or else the only place named. Blank: no place and a redaction mark.
@@ -18,16 +18,21 @@ pub(super) fn read(raw: &str) -> Reading {
     if found.is_empty() {
         return if has_blank(raw) { Reading::Blank } else { Reading::Unread };
     }
-    let mut lawful = found.iter().filter(|place| names_law(raw, place));
-    let chosen = lawful.next().and_then(|place| place.value).or_else(|| {
-        let first = found.first()?.value?;
-        found.iter().all(|place| place.value == Some(first)).then_some(first)
-    });
+    let lawful: Vec<_> = found.iter().filter(|place| names_law(raw, place)).collect();
+    let is_state = |place: &&&Candidate<_>| !place.value.is_some_and(|name| UNIONS.contains(&name));
+    let chosen = match lawful.iter().find(is_state).or(lawful.first()) {
+        Some(place) => place.value,
+        None => only(found.iter().map(|place| place.value)),
+    };
     match chosen {
         Some(name) => text_value(name.to_owned()),
         None => Reading::Unread,
     }
 }
+
+/// Countries whose law stands beside that of a state: of "the laws of the United States and the
+/// State of Florida" the state is meant.
+const UNIONS: &[&str] = &["Canada", "United States"];
 
 /// Every place in order. A name counts where it begins with a capital: "turkey" is a bird.
 fn find(raw: &str) -> Vec<Candidate<&'static str>> {
@@ -43,10 +48,15 @@ fn find(raw: &str) -> Vec<Candidate<&'static str>> {
 
 /// Whether the words around a place make it one whose law is named.
 fn names_law(raw: &str, place: &Candidate<&'static str>) -> bool {
-    let before = raw.get(..place.start).unwrap_or_default();
-    let after = raw.get(place.end..).unwrap_or_default();
+    let from = raw.floor_char_boundary(place.start.saturating_sub(AROUND_BYTES));
+    let to = raw.floor_char_boundary(place.end + AROUND_BYTES);
+    let before = raw.get(from..place.start).unwrap_or_default();
+    let after = raw.get(place.end..to).unwrap_or_default();
     (LAW_BEFORE.is_match(before) && !FEDERAL_BEFORE.is_match(before)) || LAW_AFTER.is_match(after)
 }
+
+/// Limit: words farther from a place than this, in bytes, say nothing of it.
+const AROUND_BYTES: usize = 160;
 
 /// "laws of the State of", with at most a short insertion.
 static LAW_BEFORE: LazyLock<Regex> =

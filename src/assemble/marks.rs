@@ -71,7 +71,7 @@ pub(super) fn evidence(mark: Mark, text: &Text) -> Result<Evidence, Reject> {
 }
 
 /// Quotation marks, straight and typographic.
-pub(super) const QUOTES: &[char] = &['"', '\'', '“', '”', '‘', '’', '„', '«', '»', '`', '´'];
+const QUOTES: &[char] = &['"', '\'', '“', '”', '‘', '’', '„', '«', '»', '`', '´'];
 
 /// Pairs whose lone half at an end of a span is dropped, as is a pair around the whole span.
 const PARENTHESES: (char, char) = ('(', ')');
@@ -118,9 +118,16 @@ fn is_dropped_last(last: char, words: &str) -> bool {
         || (last == ']' && !opens(words, BRACKETS))
 }
 
+/// Limit: in words longer than this, in bytes, brackets are not paired but left: pairing at every
+/// step takes the square of the length, and a clause so long is no value with stray brackets.
+const PAIRED_BYTES_MAX: usize = 1 << 10;
+
 /// Whether the opening half with which `words` begin is closed in them.
 fn closes(words: &str, (open, close): (char, char)) -> bool {
     let mut depth = 0_usize;
+    if words.len() > PAIRED_BYTES_MAX {
+        return true;
+    }
     for letter in words.chars() {
         if letter == open {
             depth += 1;
@@ -137,6 +144,9 @@ fn closes(words: &str, (open, close): (char, char)) -> bool {
 /// Whether the closing half with which `words` end was opened in them.
 fn opens(words: &str, (open, close): (char, char)) -> bool {
     let mut depth = 0_usize;
+    if words.len() > PAIRED_BYTES_MAX {
+        return true;
+    }
     for letter in words.chars().rev() {
         if letter == close {
             depth += 1;

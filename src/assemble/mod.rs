@@ -18,7 +18,7 @@ mod places;
 mod plan;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use plan::Plan;
 
@@ -27,11 +27,11 @@ use crate::types::{
 };
 use marks::{Mark, evidence, marks_by_label};
 use plan::PlannedField;
-use reading::{Reading, is_same};
+use reading::{Reading, identity};
 
 /// Makes typed, grounded values of what the model found in `text`.
 ///
-/// A single column takes the most confident span that says something; between equals the first in
+/// A single column takes the most confident span that gives a value; between equals the first in
 /// the text. A column with `many` lists every distinct value in text order, each with its most
 /// confident span. A flag that is not present carries no evidence.
 ///
@@ -82,8 +82,8 @@ fn field(planned: &PlannedField, marks: &[Mark], text: &Text) -> Result<Field, R
     for mark in marks {
         let evidence = evidence(mark, text)?;
         match planned.reader.read(&evidence.raw) {
-            Reading::Value(value) => read.push((Some(value), evidence)),
-            Reading::Blank => read.push((None, evidence)),
+            Reading::Value(value) => read.push((value, evidence)),
+            Reading::Blank => {}
             Reading::Unread => unread.push(evidence),
         }
     }
@@ -91,15 +91,12 @@ fn field(planned: &PlannedField, marks: &[Mark], text: &Text) -> Result<Field, R
     read.sort_by(|(_, one), (_, other)| other.confidence.total_cmp(&one.confidence));
     let mut values: Vec<(Value, Evidence)> = Vec::new();
     if planned.many {
-        for (value, evidence) in read {
-            let Some(value) = value else { continue };
-            if !values.iter().any(|(known, _)| is_same(known, &value)) {
-                values.push((value, evidence));
-            }
-        }
-        values.sort_by_key(|(_, evidence)| evidence.span);
-    } else if let Some((Some(value), evidence)) = read.into_iter().next() {
-        values.push((value, evidence));
+        let mut known = BTreeSet::new();
+        read.retain(|(value, _)| known.insert(identity(value)));
+        read.sort_by_key(|(_, evidence)| evidence.span);
+        values = read;
+    } else {
+        values.extend(read.into_iter().next());
     }
     Ok(Field { name: planned.name.clone(), values, unread })
 }
@@ -142,4 +139,201 @@ fn infer_failed(detail: String) -> Reject {
 
 fn ungrounded(detail: String) -> Reject {
     Reject::new(RejectCode::Ungrounded, Room::Assemble, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Plan, assemble};
+    use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+    use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text, Value};
+
+    const LABELS: [&str; 3] = ["Agreement Date", "Parties", "Audit Rights"];
+
+    fn plan() -> Plan {
+        let field = |name: &str, label: &str, kind, many| FieldSpec {
+            name: name.to_owned(),
+            label: label.to_owned(),
+            kind,
+            many,
+            near: None,
+        };
+        let fields = [
+            field("signed", "Agreement Date", FieldKind::Date, false),
+            field("days", "Agreement Date", FieldKind::Date, true),
+            field("parties", "Parties", FieldKind::Party, true),
+            field("law", "Parties", FieldKind::Jurisdiction, false),
+            field("term", "Parties", FieldKind::Duration, true),
+        ];
+        let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
+        let labels = LABELS.map(str::to_owned);
+        Plan::new(&fields, Some(&flags), &labels).unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    fn scores() -> Vec<FlagScore> {
+        let score = |label| FlagScore { label, confidence: 0.9, is_present: label != 1 };
+        (0..LABELS.len()).map(score).collect()
+    }
+
+    fn finding(body: &str, label: usize, words: &str, confidence: f32) -> Finding {
+        let start = body.find(words).expect("the words stand in the body");
+        Finding { label, span: Span { start, end: start + words.len() }, confidence }
+    }
+
+    fn assembled(body: &str, findings: &[Finding]) -> Extraction {
+        let text = Text::from_pages([body.to_owned()]);
+        assemble(findings, &scores(), &text, &plan()).expect("findings are sound")
+    }
+
+    /// Values of one column, as words.
+    fn shown(extraction: &Extraction, name: &str) -> Vec<String> {
+        let fields = extraction.fields.iter().filter(|field| field.name == name);
+        let values = fields.flat_map(|field| &field.values);
+        values
+            .map(|(value, _)| match value {
+                Value::Text(words) => words.as_str().to_owned(),
+                Value::Date(date) => date.to_string(),
+                Value::Duration(iso) => iso.clone(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_single_column_takes_the_surest_and_then_the_first_value() {
+        let body = "May 1, 2015; June 1, 2015; July 1, 2015; on a day";
+        let dates = |first, second, third| {
+            let findings = [
+                finding(body, 0, "July 1, 2015", third),
+                finding(body, 0, "May 1, 2015", first),
+                finding(body, 0, "June 1, 2015", second),
+                finding(body, 0, "on a day", 0.99),
+            ];
+            assembled(body, &findings)
+        };
+        assert_eq!(shown(&dates(0.5, 0.7, 0.6), "signed"), ["2015-06-01"]);
+        assert_eq!(shown(&dates(0.5, 0.5, 0.5), "signed"), ["2015-05-01"]);
+        let extraction = dates(0.1, 0.2, 0.3);
+        assert_eq!(shown(&extraction, "days"), ["2015-05-01", "2015-06-01", "2015-07-01"]);
+        assert_eq!(extraction.fields[0].unread.len(), 1);
+    }
+
+    #[test]
+    fn a_blank_date_is_neither_value_nor_unread() {
+        let body = "this ____ day of ______, 2004";
+        let extraction = assembled(body, &[finding(body, 0, body, 0.9)]);
+        assert!(extraction.fields[0].values.is_empty());
+        assert!(extraction.fields[0].unread.is_empty());
+    }
+
+    #[test]
+    fn a_list_holds_each_value_once_with_its_surest_span() {
+        let body = "ACME, INC. and Beta LLC. Signed: Acme  Inc";
+        let findings = [
+            finding(body, 1, "ACME, INC.", 0.4),
+            finding(body, 1, "Beta LLC", 0.4),
+            finding(body, 1, "Acme  Inc", 0.8),
+        ];
+        let extraction = assembled(body, &findings);
+        assert_eq!(shown(&extraction, "parties"), ["Beta LLC", "Acme Inc"]);
+        let (_, evidence) = &extraction.fields[2].values[1];
+        assert_eq!(evidence.raw.as_str(), "Acme  Inc");
+    }
+
+    #[test]
+    fn evidence_has_words_page_and_both_offsets() {
+        let text = Text::from_pages(["é\n".to_owned(), "“May 1, 2015”".to_owned()]);
+        let span = Span { start: 3, end: text.as_str().len() };
+        let findings = [Finding { label: 0, span, confidence: 0.5 }];
+        let extraction = assemble(&findings, &scores(), &text, &plan()).expect("sound");
+        let (_, evidence) = &extraction.fields[0].values[0];
+        assert_eq!(evidence.raw.as_str(), "May 1, 2015");
+        assert_eq!(evidence.span, Span { start: 6, end: 17 });
+        assert_eq!(evidence.scalars, Span { start: 3, end: 14 });
+        assert_eq!(evidence.page, 2);
+    }
+
+    #[test]
+    fn flags_follow_the_scores_and_only_present_ones_have_evidence() {
+        let body = "Licensor may audit. Acme Inc. may audit again.";
+        let findings = [
+            finding(body, 2, "may audit again", 0.3),
+            finding(body, 2, "Licensor may audit", 0.2),
+            finding(body, 1, "Acme Inc.", 0.9),
+        ];
+        let extraction = assembled(body, &findings);
+        let names: Vec<_> = extraction.flags.iter().map(|flag| flag.name.as_str()).collect();
+        assert_eq!(names, ["agreement_date", "parties", "audit_rights"]);
+        assert!(!extraction.flags[1].is_present);
+        assert!(extraction.flags[1].evidence.is_empty());
+        let clauses: Vec<_> =
+            extraction.flags[2].evidence.iter().map(|evidence| evidence.raw.as_str()).collect();
+        assert_eq!(clauses, ["Licensor may audit", "may audit again"]);
+    }
+
+    #[test]
+    fn scores_that_cannot_be_are_refused() {
+        let text = Text::from_pages(["May 1, 2015".to_owned()]);
+        let span = Span { start: 0, end: 3 };
+        let check = |findings: &[Finding], scores: &[FlagScore]| {
+            let reject = assemble(findings, scores, &text, &plan()).err();
+            assert_eq!(reject.map(|reject| reject.code), Some(RejectCode::InferFailed));
+        };
+        check(&[Finding { label: 0, span, confidence: f32::NAN }], &scores());
+        check(&[Finding { label: 0, span, confidence: 1.5 }], &scores());
+        check(&[Finding { label: 3, span, confidence: 0.5 }], &scores());
+        check(&[], &scores()[1..]);
+        check(&[], &[scores(), scores()].concat());
+        check(&[], &[FlagScore { label: 9, confidence: 0.5, is_present: true }]);
+    }
+
+    /// Text in which columns find something, and findings anywhere in it.
+    fn document() -> impl Strategy<Value = (String, Vec<Finding>)> {
+        let piece = prop_oneof![
+            Just("the 1st day of May, 2015 ".to_owned()),
+            Just("Acme, Inc. (\"Acme\") ".to_owned()),
+            Just("for two (2) years ".to_owned()),
+            Just("laws of New York ".to_owned()),
+            Just("ÄÖ [●], 2018 ".to_owned()),
+            "\\PC{0,12}",
+        ];
+        let body = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+        body.prop_flat_map(|body| {
+            let ends: Vec<_> =
+                body.char_indices().map(|(byte, _)| byte).chain([body.len()]).collect();
+            let end = proptest::sample::select(ends);
+            let found = (0..LABELS.len(), end.clone(), end, 0.0_f32..=1.0);
+            let finding = found.prop_map(|(label, one, other, confidence)| Finding {
+                label,
+                span: Span { start: one.min(other), end: one.max(other) },
+                confidence,
+            });
+            (Just(body), proptest::collection::vec(finding, 0..12))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_findings_changes_nothing(
+            (body, findings, shuffled) in document().prop_flat_map(|(body, findings)| {
+                let shuffled = Just(findings.clone()).prop_shuffle();
+                (Just(body), Just(findings), shuffled)
+            })
+        ) {
+            prop_assert!(assembled(&body, &findings) == assembled(&body, &shuffled));
+        }
+
+        #[test]
+        fn every_span_is_grounded_and_inside_what_was_marked((body, findings) in document()) {
+            let extraction = assembled(&body, &findings);
+            let values = extraction.fields.iter().flat_map(|field| {
+                field.values.iter().map(|(_, evidence)| evidence).chain(&field.unread)
+            });
+            for evidence in values.chain(extraction.flags.iter().flat_map(|flag| &flag.evidence)) {
+                prop_assert_eq!(body.get(evidence.span.range()), Some(evidence.raw.as_str()));
+                let marked = |byte| findings.iter().any(|one| one.span.range().contains(&byte));
+                prop_assert!(evidence.span.range().all(marked));
+            }
+        }
+    }
 }

@@ -6,31 +6,49 @@
 //!
 //! 1. Pronouns, roles ("the Licensor", "Party A") and phrases about the parties ("each a Party")
 //!    never count.
-//! 2. A span in quotation marks is a term. So is a span whose words stand together in a longer
-//!    name ("Acme"), or whose letters run through one in capitals ("AHI"), unless it carries a
-//!    legal form of its own ("Inc."). Terms count only where no name is left.
+//! 2. A span without a legal form of its own ("Inc.") is a term where the contract defines it so,
+//!    in quotation marks and brackets; where its words stand together in a longer name ("Acme");
+//!    or where its capitals run through one ("AHI"). Terms count only where no name is left.
 //!
 //! Deliberately changes no span: a name is published as it stands.
 
-use super::marks::{Mark, QUOTES};
+use std::collections::BTreeSet;
+
+use super::marks::Mark;
 use super::reading::{collapse, key};
 use crate::types::Text;
 
+/// Limit: above so many names, short forms are not looked for: the search compares every name
+/// with every other, and a list so long is no contract's.
+const NAMES_MAX: usize = 256;
+
+/// One mark with its words.
+struct Name {
+    mark: Mark,
+    words: String,
+    parts: Vec<String>,
+}
+
 /// The marks to list, in text order.
 pub(super) fn names(marks: &[Mark], text: &Text) -> Vec<Mark> {
-    let words = |mark: &Mark| text.slice(mark.span).map(collapse).unwrap_or_default();
-    let parties: Vec<_> = marks.iter().filter(|mark| !is_phrase(&words(mark))).copied().collect();
-    let unquoted: Vec<_> = parties.iter().filter(|mark| !is_quoted(mark, text)).copied().collect();
-    let all: Vec<_> = unquoted.iter().map(words).collect();
-    let names: Vec<_> = unquoted
-        .iter()
-        .filter(|mark| {
-            let name = words(mark);
-            !all.iter().any(|other| is_short_for(&name, other))
-        })
-        .copied()
-        .collect();
-    if names.is_empty() { parties } else { names }
+    let name = |mark: &Mark| {
+        let words = text.slice(mark.span).map(collapse)?;
+        // Words in front of a quotation mark decide for the rest: `Supplier" or "Acme`.
+        let words = words.split(QUOTES).next().unwrap_or_default().to_owned();
+        let parts = split(&words);
+        (!is_phrase(&words, &parts)).then_some(Name { mark: *mark, words, parts })
+    };
+    let parties: Vec<_> = marks.iter().filter_map(name).collect();
+    let defined = defined_terms(text);
+    let is_short = |party: &Name| {
+        parties.len() <= NAMES_MAX && parties.iter().any(|other| party.is_short_for(other))
+    };
+    let is_term = |party: &Name| {
+        !party.has_legal_form() && (defined.contains(&key(&party.words)) || is_short(party))
+    };
+    let names: Vec<_> =
+        parties.iter().filter(|party| !is_term(party)).map(|party| party.mark).collect();
+    if names.is_empty() { parties.iter().map(|party| party.mark).collect() } else { names }
 }
 
 /// Roles that contracts give to their parties, and pronouns.
@@ -123,60 +141,100 @@ const PHRASES: &[&str] = &[
     "together",
     "set forth",
     "undersigned",
+    "listed on",
     "each of",
 ];
 
+/// Words with which descriptions begin, and names do not.
+const OPENINGS: &[&str] = &["a ", "an ", "its ", "this ", "also known", "formerly known"];
+
 /// Whether the words are a role, a pronoun or a phrase instead of a name.
-fn is_phrase(words: &str) -> bool {
-    let lower = words.to_lowercase();
-    let plain = split(&lower).join(" ");
-    let bare = ["the ", "a ", "an ", "each ", "such "]
-        .iter()
-        .find_map(|article| plain.strip_prefix(article))
-        .unwrap_or(&plain);
-    let singular = bare.strip_suffix('s').unwrap_or(bare);
-    let padded = format!(" {plain} ");
+fn is_phrase(words: &str, parts: &[String]) -> bool {
+    let is_article = |part: &&String| matches!(part.as_str(), "the" | "a" | "an" | "each" | "such");
+    let bare =
+        parts.iter().skip_while(is_article).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let singular = bare.strip_suffix('s').unwrap_or(&bare);
+    let padded = format!(" {bare} ");
     bare.chars().count() < 2
-        || ROLES.contains(&bare)
+        || OPENINGS.iter().any(|opening| words.starts_with(opening))
+        || ROLES.contains(&bare.as_str())
         || ROLES.contains(&singular)
         || PHRASES.iter().any(|phrase| padded.contains(&format!(" {phrase} ")))
 }
 
-/// Whether the span stands between quotation marks, or begins or ends with a quoted term.
-fn is_quoted(mark: &Mark, text: &Text) -> bool {
-    let words = text.slice(mark.span).unwrap_or_default();
-    let before = text.as_str().get(..mark.span.start).unwrap_or_default();
-    let after = text.as_str().get(mark.span.end..).unwrap_or_default();
-    let quote_before = before.trim_end().ends_with(QUOTES);
-    let quote_after = after.trim_start_matches(['.', ',', ' ']).starts_with(QUOTES);
-    let has_article = words.starts_with("the ") || words.starts_with("The ");
-    (quote_before && quote_after) || (quote_after && has_article && words.contains(QUOTES))
-}
+/// Quotation marks around defined terms; single ones are apostrophes too often.
+const QUOTES: &[char] = &['"', '“', '”'];
 
-/// Whether `name` is a shorter way to say `other`.
-fn is_short_for(name: &str, other: &str) -> bool {
-    let (name_lower, other_lower) = (name.to_lowercase(), other.to_lowercase());
-    let (name_words, other_words) = (split(&name_lower), split(&other_lower));
-    if name_words.is_empty() || has_legal_form(&name_words) || key(name).len() >= key(other).len() {
-        return false;
+/// Limit: quoted words longer than this, in bytes, are no term.
+const TERM_BYTES_MAX: usize = 80;
+
+/// Limit: a bracket farther in front of quoted words than this, in bytes, does not hold them.
+const BRACKET_BYTES_MAX: usize = 160;
+
+/// Keys of the terms that the text defines: words in quotation marks inside round brackets, as in
+/// `(the "Agent")`. What stands between two quotations instead of in one begins with a gap or a
+/// bracket.
+fn defined_terms(text: &Text) -> BTreeSet<String> {
+    let body = text.as_str();
+    let mut terms = BTreeSet::new();
+    let mut start = 0;
+    for piece in body.split(QUOTES) {
+        let is_term = piece.len() <= TERM_BYTES_MAX && piece.starts_with(char::is_alphanumeric);
+        if is_term && is_in_brackets(body, start) {
+            terms.insert(key(piece.strip_prefix("the ").unwrap_or(piece)));
+        }
+        let end = start + piece.len();
+        let quote = body.get(end..).and_then(|rest| rest.chars().next());
+        start = end + quote.map_or(0, char::len_utf8);
     }
-    let is_part = other_words.windows(name_words.len()).any(|window| window == name_words);
-    is_part || is_acronym(name, other)
+    terms
 }
 
-/// Whether `name` is one word of capitals whose letters run through `other`, from its first.
+/// Whether a round bracket is open at byte `at`.
+fn is_in_brackets(body: &str, at: usize) -> bool {
+    let from = body.floor_char_boundary(at.saturating_sub(BRACKET_BYTES_MAX));
+    let before = body.get(from..at).unwrap_or_default();
+    match (before.rfind('('), before.rfind(')')) {
+        (Some(open), Some(closed)) => closed < open,
+        (open, _) => open.is_some(),
+    }
+}
+
+impl Name {
+    fn has_legal_form(&self) -> bool {
+        let last = self.parts.last().map(String::as_str).unwrap_or_default();
+        self.parts.len() > 1 && LEGAL_FORMS.contains(&last)
+    }
+
+    /// Whether this is a shorter way to say `other`.
+    fn is_short_for(&self, other: &Self) -> bool {
+        let count = self.parts.len();
+        if count == 0 || key(&self.words).len() >= key(&other.words).len() {
+            return false;
+        }
+        let is_part = other.parts.windows(count).any(|window| window == self.parts.as_slice());
+        is_part || is_acronym(&self.words, &other.words)
+    }
+}
+
+/// Whether `name` is in capitals and its letters run through `other`, from its first.
 fn is_acronym(name: &str, other: &str) -> bool {
-    let is_capitals = name.chars().all(|letter| letter.is_uppercase() || letter.is_numeric());
-    let mut letters = name.chars().flat_map(char::to_lowercase).peekable();
-    let mut others =
-        other.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase);
-    if !is_capitals || letters.next() != others.next() {
+    let plain = |words: &str| -> Vec<char> {
+        words
+            .chars()
+            .filter(|letter| letter.is_alphanumeric())
+            .flat_map(char::to_lowercase)
+            .collect()
+    };
+    let (letters, others) = (plain(name), plain(other));
+    if name.chars().any(char::is_lowercase) || letters.first() != others.first() {
         return false;
     }
+    let mut letters = letters.into_iter().peekable();
     for other in others {
         letters.next_if_eq(&other);
     }
-    letters.next().is_none()
+    letters.peek().is_none()
 }
 
 /// Words that end the registered name of a company, in lower case without full stops.
@@ -217,13 +275,13 @@ const LEGAL_FORMS: &[&str] = &[
     "bank",
 ];
 
-fn has_legal_form(words: &[String]) -> bool {
-    words.len() > 1 && words.last().is_some_and(|last| LEGAL_FORMS.contains(&last.as_str()))
-}
-
-/// Words of letters and digits; full stops fall out, so that "L.P." is "lp".
+/// Words of letters and digits in lower case; full stops fall out, so that "L.P." is "lp".
 fn split(words: &str) -> Vec<String> {
-    let joined: String = words.chars().filter(|letter| !".'’".contains(*letter)).collect();
+    let joined: String = words
+        .chars()
+        .filter(|letter| !".'’".contains(*letter))
+        .flat_map(char::to_lowercase)
+        .collect();
     let split = joined.split(|letter: char| !letter.is_alphanumeric());
     split.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

@@ -128,16 +128,20 @@ fn reader(field: &FieldSpec) -> Result<Reader, String> {
     Ok(reader)
 }
 
+/// Leading words as a pattern that matches them whole.
 fn near(words: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(words)
-        .case_insensitive(true)
-        .size_limit(NEAR_SIZE_BYTES_MAX)
-        .build()
-        .map_err(|error| format!("`{words}` is no regular expression: {error}"))?;
-    if built.is_match("") {
+    let build = |text: &str| {
+        let mut builder = RegexBuilder::new(text);
+        builder.case_insensitive(true).size_limit(NEAR_SIZE_BYTES_MAX).build()
+    };
+    // Order: alone first. Wrapped at once, a stray `)` would close the wrap and compile.
+    let alone =
+        build(words).map_err(|error| format!("`{words}` is no regular expression: {error}"))?;
+    if alone.is_match("") {
         return Err(format!("`{words}` matches everywhere; name the words that lead to the value"));
     }
-    Ok(built)
+    build(&format!(r"\b(?:{words})\b"))
+        .map_err(|error| format!("`{words}` is no regular expression: {error}"))
 }
 
 /// The flags that could be planned, in the order of the bundle; the others as problems.

@@ -21,6 +21,10 @@ pub(super) enum Reading {
     Unread,
 }
 
+/// Limit: a span longer than this, in bytes, is not searched for a value; it is ten pages, of which
+/// no single value can be said, and the search may take the square of its length.
+const READ_BYTES_MAX: usize = 16 << 10;
+
 /// How spans of a column are read.
 pub(super) enum Reader {
     /// Words, white space collapsed.
@@ -38,14 +42,31 @@ pub(super) enum Reader {
 impl Reader {
     /// Reads the words of one span.
     pub(super) fn read(&self, raw: &str) -> Reading {
+        if raw.len() > READ_BYTES_MAX && !self.takes_words() {
+            return Reading::Unread;
+        }
         match self {
+            Self::Text | Self::Party if raw.contains(char::is_alphanumeric) => {
+                text_value(collapse(raw))
+            }
             Self::Text | Self::Party => {
-                let words = collapse(raw);
-                if words.is_empty() { Reading::Unread } else { text_value(words) }
+                if has_blank(raw) {
+                    Reading::Blank
+                } else {
+                    Reading::Unread
+                }
             }
             Self::Date(near) => date::read(raw, near.as_ref()),
             Self::Duration(near) => duration::read(raw, near.as_ref()),
             Self::Jurisdiction => jurisdiction::read(raw),
+        }
+    }
+
+    /// Whether a span is taken by its words instead of searched for a value.
+    const fn takes_words(&self) -> bool {
+        match self {
+            Self::Text | Self::Party => true,
+            Self::Date(_) | Self::Duration(_) | Self::Jurisdiction => false,
         }
     }
 
@@ -58,12 +79,13 @@ impl Reader {
     }
 }
 
-/// Whether a list that holds `one` needs no `other`. Words are compared by letters and digits
+/// What makes a value the same as another in a list. Words are compared by letters and digits
 /// alone, without case: "ACME, INC." is "Acme Inc".
-pub(super) fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Text(one), Value::Text(other)) => key(one) == key(other),
-        (Value::Text(_) | Value::Date(_) | Value::Duration(_), _) => one == other,
+pub(super) fn identity(value: &Value) -> String {
+    match value {
+        Value::Text(words) => key(words),
+        Value::Date(date) => date.to_string(),
+        Value::Duration(iso) => iso.clone(),
     }
 }
 
@@ -96,9 +118,31 @@ pub(super) struct Candidate<T> {
     pub(super) value: Option<T>,
 }
 
-/// Limit: a leading word farther than this from a value, in bytes, does not lead to it; about
-/// twelve English words.
-const NEAR_BYTES_MAX: usize = 80;
+/// `found` in order and without overlap: of two at one place the longer stays, then the one that
+/// can be told.
+pub(super) fn apart<T>(mut found: Vec<Candidate<T>>) -> Vec<Candidate<T>> {
+    found.sort_by_key(|one| (one.start, usize::MAX - one.end, one.value.is_none()));
+    let mut end = 0;
+    found.retain(|one| {
+        let is_free = one.start >= end;
+        end = if is_free { one.end } else { end };
+        is_free
+    });
+    found
+}
+
+/// On which side of a value its leading words may stand.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Side {
+    /// In front: "until April 30, 2016".
+    Before,
+    /// In front or behind: "sixty (60) days notice".
+    Either,
+}
+
+/// Limit: leading words farther than this from a value, in bytes, do not lead to it; about six
+/// English words.
+const NEAR_BYTES_MAX: usize = 40;
 
 /// Limit: with at most so many words beside the value, a span is the value itself, and no leading
 /// word is asked for: "Dated as of", "(the Effective Date)".
@@ -110,37 +154,41 @@ pub(super) fn choose<T: Copy + PartialEq>(
     candidates: &[Candidate<T>],
     raw: &str,
     near: Option<&Regex>,
+    side: Side,
 ) -> Option<T> {
-    let is_bare = words_beside(candidates, raw) <= BARE_WORDS_MAX;
-    match near {
-        Some(near) if !is_bare => nearest(candidates, raw, near),
-        Some(_) | None => only(candidates.iter().map(|candidate| candidate.value)),
-    }
+    let single = || only(candidates.iter().map(|candidate| candidate.value));
+    let Some(near) = near else { return single() };
+    let bare = if words_beside(candidates, raw) <= BARE_WORDS_MAX { single() } else { None };
+    bare.or_else(|| nearest(candidates, raw, near, side))
 }
 
 /// The value, if all are equal.
-fn only<T: Copy + PartialEq>(values: impl IntoIterator<Item = Option<T>>) -> Option<T> {
+pub(super) fn only<T: Copy + PartialEq>(values: impl IntoIterator<Item = Option<T>>) -> Option<T> {
     let mut values = values.into_iter();
     let first = values.next()?;
     if values.all(|value| value == first) { first } else { None }
 }
 
-/// The value with the smallest gap to a leading word.
-fn nearest<T: Copy + PartialEq>(candidates: &[Candidate<T>], raw: &str, near: &Regex) -> Option<T> {
+/// The value with the smallest gap to its leading words.
+fn nearest<T: Copy + PartialEq>(
+    candidates: &[Candidate<T>],
+    raw: &str,
+    near: &Regex,
+    side: Side,
+) -> Option<T> {
     let leads: Vec<_> = near.find_iter(raw).map(|lead| lead.range()).collect();
     let gap = |candidate: &Candidate<T>| {
-        let gaps = leads.iter().map(|lead| {
-            let before = candidate.start.saturating_sub(lead.end);
-            let after = lead.start.saturating_sub(candidate.end);
-            before.max(after)
+        let gaps = leads.iter().filter_map(|lead| {
+            if lead.end <= candidate.start {
+                return Some(candidate.start - lead.end);
+            }
+            let gap = lead.start.saturating_sub(candidate.end);
+            (side == Side::Either).then_some(gap)
         });
-        gaps.min().unwrap_or(usize::MAX)
+        gaps.min().filter(|gap| *gap <= NEAR_BYTES_MAX)
     };
-    let best = candidates.iter().map(gap).min()?;
-    if best > NEAR_BYTES_MAX {
-        return None;
-    }
-    only(candidates.iter().filter(|one| gap(one) == best).map(|candidate| candidate.value))
+    let best = candidates.iter().filter_map(gap).min()?;
+    only(candidates.iter().filter(|one| gap(one) == Some(best)).map(|candidate| candidate.value))
 }
 
 /// Words of the span outside its candidates.
@@ -170,4 +218,67 @@ static BLANK: LazyLock<Regex> = LazyLock::new(|| {
 #[expect(clippy::expect_used, reason = "the patterns are constants, and tests build each of them")]
 pub(super) fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a constant pattern is sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Candidate, Reader, Reading, apart, collapse, has_blank, identity, key};
+    use crate::types::{Sensitive, Value};
+
+    #[test]
+    fn white_space_of_any_kind_is_one_space() {
+        assert_eq!(collapse("  Acme\u{a0}\n\u{c}Inc. "), "Acme Inc.");
+        assert_eq!(collapse(" \t"), "");
+    }
+
+    #[test]
+    fn words_of_a_text_column_are_its_value_unless_they_are_left_out() {
+        let shown = |raw| match Reader::Text.read(raw) {
+            Reading::Value(Value::Text(words)) => words.into_inner(),
+            Reading::Value(Value::Date(_) | Value::Duration(_)) => "another type".to_owned(),
+            Reading::Blank => "blank".to_owned(),
+            Reading::Unread => "unread".to_owned(),
+        };
+        assert_eq!(shown("JOINT  VENTURE\nAGREEMENT"), "JOINT VENTURE AGREEMENT");
+        assert_eq!(shown("[●]"), "blank");
+        assert_eq!(shown("________"), "blank");
+        assert_eq!(shown("-"), "unread");
+    }
+
+    #[test]
+    fn marks_of_what_was_left_out_are_known() {
+        for raw in ["____", "[ ]", "[]", "[***]", "[•]", "[Insert date]", "****", "…"] {
+            assert!(has_blank(raw), "{raw}");
+        }
+        for raw in ["[sic]", "a_b", "2 * 3", "Inc.", "..."] {
+            assert!(!has_blank(raw), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_span_too_long_for_one_value_is_unread() {
+        let long = format!("May 1, 2015{}", " ".repeat(super::READ_BYTES_MAX));
+        assert!(matches!(Reader::Date(None).read("May 1, 2015"), Reading::Value(_)));
+        assert!(matches!(Reader::Date(None).read(&long), Reading::Unread));
+    }
+
+    #[test]
+    fn names_are_the_same_by_letters_and_digits() {
+        let text = |words: &str| Value::Text(Sensitive::new(words.to_owned()));
+        assert_eq!(identity(&text("ACME, INC.")), identity(&text("Acme Inc")));
+        assert_ne!(key("[●]"), key("[*]"));
+    }
+
+    #[test]
+    fn of_overlapping_candidates_the_first_and_longest_stays() {
+        let candidate = |start, end, value| Candidate { start, end, value };
+        let found = vec![
+            candidate(4, 6, Some(3)),
+            candidate(0, 2, Some(1)),
+            candidate(0, 3, None),
+            candidate(0, 3, Some(2)),
+            candidate(2, 5, Some(4)),
+        ];
+        assert_eq!(apart(found), [candidate(0, 3, Some(2)), candidate(4, 6, Some(3))]);
+    }
 }

@@ -5,10 +5,27 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use clap::Args;
+
+use super::Failure;
 use crate::assemble::Plan;
 use crate::config::samples::check_samples;
 use crate::config::{self, Flow, Problem};
 use crate::validate::Rules;
+
+/// Look for mistakes in pipeline folders; all at once.
+#[derive(Args)]
+pub(super) struct CheckArgs {
+    /// Pipeline folders; those that run together are checked together
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+}
+
+/// The command.
+pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let count = check(&args.dirs, &mut io::stdout().lock())?;
+    if count == 0 { Ok(()) } else { Err(Failure::Problems(Vec::new())) }
+}
 
 /// Checks the pipelines in `dirs`, alone and together, and writes one line for each mistake and
 /// for each pipeline that has none. Gives the count of mistakes.

@@ -1,3 +1,162 @@
-//! `command line -> work, exit code`.
+//! The command line: what a person types, and what the exit code says.
+//!
+//! Exit codes: 0 done, 1 a fault of the world, 64 wrong usage, 78 a mistake in a pipeline folder.
 
-pub mod check;
+mod check;
+mod demo;
+mod explain;
+mod extract;
+mod golden;
+mod offline;
+mod run;
+mod schema;
+mod table;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Flow, Problem};
+use crate::error::Fault;
+use crate::text;
+
+/// Streaming document extraction: Kafka in, small language models, validated records out.
+#[derive(Parser)]
+#[command(name = "sluice", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one or more pipelines against Kafka until SIGTERM
+    Run(run::RunArgs),
+    /// Extract from files without Kafka: one JSON line per document on stdout
+    Extract(extract::ExtractArgs),
+    /// Look for mistakes in pipeline folders; all at once
+    Check(check::CheckArgs),
+    /// Compare a pipeline's samples with its expected outcomes
+    Test(golden::TestArgs),
+    /// Run a pipeline's samples through an embedded Kafka, and show what comes out
+    Demo(demo::DemoArgs),
+    /// Tell what a code means and what to do about it
+    Explain(explain::ExplainArgs),
+    /// Print, register or compare the schemas of a pipeline
+    Schema(schema::SchemaArgs),
+    /// Read documents for a parent process
+    #[command(name = text::CHILD_COMMAND, hide = true)]
+    TextChild,
+}
+
+/// Why a command failed.
+pub(crate) enum Failure {
+    /// The world: broker, registry, file.
+    Fault(Fault),
+    /// Mistakes in pipeline folders, all of them.
+    Problems(Vec<Problem>),
+    /// The command did its work and the answer is no; it has been told already.
+    Told,
+    /// The command line makes no sense.
+    Usage(String),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<config::settings::SettingsError> for Failure {
+    fn from(error: config::settings::SettingsError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Usage(format!("{error:#}"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Fault(Fault::new(crate::error::FaultClass::Fatal, "writing to stdout", error))
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 64 } else { 0 };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.command {
+        Command::TextChild => return text::child_main(),
+        Command::Run(args) => run::run(&args),
+        Command::Extract(args) => extract::extract(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => golden::test(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Schema(args) => schema::schema(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => told(&failure),
+    }
+}
+
+fn told(failure: &Failure) -> ExitCode {
+    let (code, words) = match failure {
+        Failure::Fault(fault) => (1, format!("error: {}\n", fault.chain())),
+        Failure::Usage(words) => (64, format!("error: {words}\n")),
+        Failure::Told => (1, String::new()),
+        Failure::Problems(problems) => {
+            let mut words = String::new();
+            for problem in problems {
+                words.push_str(&format!("{problem}\n"));
+            }
+            (78, words)
+        }
+    };
+    say_aside(&words);
+    ExitCode::from(code)
+}
+
+/// Writes to stderr; a closed stderr is nobody's loss.
+pub(crate) fn say_aside(words: &str) {
+    drop(std::io::stderr().lock().write_all(words.as_bytes()));
+}
+
+/// Writes a line to stdout.
+pub(crate) fn say(words: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(words.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// Loads every folder, or gives the problems of all.
+pub(crate) fn load_all(dirs: &[PathBuf]) -> Result<Vec<Flow>, Failure> {
+    let mut flows = Vec::new();
+    let mut problems = Vec::new();
+    for dir in dirs {
+        match config::load(dir) {
+            Ok(flow) => flows.push(flow),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(flows) } else { Err(Failure::Problems(problems)) }
+}
+
+/// Loads one folder.
+pub(crate) fn load(dir: &Path) -> Result<Flow, Failure> {
+    config::load(dir).map_err(Failure::Problems)
+}

@@ -177,10 +177,11 @@ pub struct FieldSpec {
     /// Whether the column is a list of all distinct values instead of the most confident one.
     #[serde(default)]
     pub many: bool,
-    /// For dates and durations: words that lead to the value in a span that says more than it,
-    /// such as `until|expires? on` (regular expression of the crate `regex`, case ignored). Of
-    /// several values the one nearest to such words is taken, and a value without them is not
-    /// read. Without this key a span must hold one value only.
+    /// For dates and durations: whole words that lead to the value in a span that says more than
+    /// it, such as `until|expires? on` (regular expression of the crate `regex`, case ignored).
+    /// The value nearest to such words is taken, and one without them within 40 bytes is not
+    /// read; they stand in front of a date, on either side of a duration. Without this key a span
+    /// must hold one value only.
     #[serde(default)]
     pub near: Option<String>,
 }
@@ -191,8 +192,8 @@ pub struct FieldSpec {
 pub enum FieldKind {
     /// The words themselves, white space collapsed.
     Text,
-    /// A party to a contract: as text, but spans that only give a role or a defined term, such
-    /// as "the Licensor" or ("Acme"), give no value where a name stands.
+    /// A party to a contract: as text, but roles and pronouns ("the Licensor", "we") give no
+    /// value, and defined terms ("Acme") only where the text gives no name.
     Party,
     /// A calendar date; US order where digits are ambiguous.
     Date,

@@ -288,3 +288,158 @@ impl<'a> Walk<'a, '_> {
         self.skip(items, namespace, depth + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use apache_avro::types::Value;
+    use apache_avro::writer::datum::GenericDatumWriter;
+    use proptest::prelude::*;
+
+    use super::{Kind, unwrap};
+    use crate::error::Fault;
+    use crate::registry::schema::{DOCUMENT, Schema, parse};
+    use crate::types::{Reject, RejectCode};
+
+    /// Knows one schema, under every id.
+    struct One(Arc<Schema>);
+
+    impl super::Schemas for One {
+        fn writer_schema(&self, _id: u32) -> Result<Option<Arc<Schema>>, Fault> {
+            Ok(Some(Arc::clone(&self.0)))
+        }
+    }
+
+    fn one(json: &str) -> One {
+        One(Arc::new(parse(json).unwrap()))
+    }
+
+    fn framed(binary: &[u8]) -> Vec<u8> {
+        [b"\0\0\0\0\x01".as_slice(), binary].concat()
+    }
+
+    /// The content as text, or the code.
+    fn content(body: &[u8], schemas: &One) -> Result<String, Reject> {
+        let unwrapped = unwrap(body, schemas).unwrap()?;
+        Ok(String::from_utf8(unwrapped.bytes.into_owned()).unwrap())
+    }
+
+    fn document() -> Vec<u8> {
+        let value = Value::Record(vec![
+            ("document_id".into(), Value::Union(1, Box::new("lease-7".into()))),
+            ("content_type".into(), "text/plain".into()),
+            ("content".into(), Value::Bytes(b"words".to_vec())),
+            ("attributes".into(), Value::Map([("a".into(), "b".into())].into())),
+        ]);
+        let schema = parse(DOCUMENT).unwrap();
+        GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap()
+    }
+
+    #[test]
+    fn the_shipped_envelope_is_read_in_both_framings() {
+        let ours = one(DOCUMENT);
+        let confluent = framed(&document());
+        let unwrapped = unwrap(&confluent, &ours).unwrap().ok().unwrap();
+        assert_eq!(unwrapped.document_id.as_deref(), Some("lease-7"));
+        assert_eq!(&*unwrapped.bytes, b"words");
+        assert!(matches!(unwrapped.kind, Kind::Declared(Some(kind)) if &*kind == b"text/plain"));
+        let print = ours.0.fingerprint::<apache_avro::rabin::Rabin>().bytes;
+        let single = [b"\xC3\x01".as_slice(), &print, &document()].concat();
+        assert_eq!(content(&single, &ours).unwrap(), "words");
+    }
+
+    #[test]
+    fn a_body_cut_anywhere_or_with_more_behind_is_invalid() {
+        let ours = one(DOCUMENT);
+        let whole = document();
+        for length in 0..whole.len() {
+            let cut = framed(&whole[..length]);
+            assert_eq!(content(&cut, &ours).unwrap_err().code, RejectCode::EnvelopeInvalid);
+        }
+        let longer = [whole.as_slice(), b"\0"].concat();
+        assert_eq!(content(&framed(&longer), &ours).unwrap_err().code, RejectCode::EnvelopeInvalid);
+    }
+
+    #[test]
+    fn another_writer_schema_is_read_and_its_other_fields_skipped() {
+        let schema = r#"{"type":"record","name":"acme.Doc","fields":[
+            {"name":"size","type":"long"},
+            {"name":"tags","type":{"type":"array","items":["null","string",{"type":"fixed","name":"F","size":2}]}},
+            {"name":"content","type":["null","bytes"]},
+            {"name":"more","type":{"type":"map","values":{"type":"record","name":"R","fields":[
+                {"name":"f","type":"F"},{"name":"next","type":["null","R"]}]}}},
+            {"name":"content_type","type":["null","string"]}]}"#;
+        // size -2; one block of 2 tags with its size; content; one entry whose record links on; no type.
+        let binary =
+            b"\x03\x03\x0c\x02\x02a\x04ab\0\x02\x0awords\x02\x02k\x01\x02\x02\x03\x04\0\0\0";
+        assert_eq!(content(&framed(binary), &one(schema)).unwrap(), "words");
+    }
+
+    #[test]
+    fn a_schema_that_is_no_envelope_is_unknown() {
+        for schema in [
+            r#""string""#,
+            r#"{"type":"record","name":"a","fields":[{"name":"content","type":"bytes"}]}"#,
+            r#"{"type":"record","name":"a","fields":[{"name":"content","type":"int"},
+                {"name":"content_type","type":"string"}]}"#,
+        ] {
+            let code = content(&framed(b"\0\0\0"), &one(schema)).unwrap_err().code;
+            assert_eq!(code, RejectCode::SchemaUnknown);
+        }
+    }
+
+    fn with_first(first: &str) -> One {
+        one(&format!(
+            r#"{{"type":"record","name":"Top","fields":[{{"name":"x","type":{first}}},
+                {{"name":"content_type","type":"string"}},{{"name":"content","type":"bytes"}}]}}"#
+        ))
+    }
+
+    #[test]
+    fn hostile_schemas_and_lengths_end_soon() {
+        // 2^62 nulls, a record that holds itself, a list of 30,000 links, records that double 40
+        // times, a string of 2^62 bytes.
+        let nulls = r#"{"type":"array","items":"null"}"#.to_owned();
+        let own =
+            r#"{"type":"record","name":"Own","fields":[{"name":"own","type":"Own"}]}"#.to_owned();
+        let links = r#"{"type":"record","name":"L","fields":[{"name":"l","type":["null","L"]}]}"#
+            .to_owned();
+        let mut doubling = r#""null""#.to_owned();
+        for level in 0..40 {
+            doubling = format!(
+                r#"{{"type":"record","name":"D{level}","fields":[{{"name":"a","type":{doubling}}},
+                    {{"name":"b","type":{}}}]}}"#,
+                if level == 0 { r#""null""#.to_owned() } else { format!(r#""D{}""#, level - 1) }
+            );
+        }
+        let huge = b"\xFE\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F".to_vec();
+        for (schema, binary) in [
+            (nulls, huge.clone()),
+            (own, b"\0".to_vec()),
+            (links, vec![2; 30_000]),
+            (doubling, b"\0\0".to_vec()),
+            (r#""string""#.to_owned(), huge.clone()),
+            (r#"{"type":"map","values":"null"}"#.to_owned(), huge),
+        ] {
+            let code = content(&framed(&binary), &with_first(&schema)).unwrap_err().code;
+            assert_eq!(code, RejectCode::EnvelopeInvalid, "{schema:.60}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_change_of_one_byte_ends_in_an_answer(at in 0_usize..40, to in any::<u8>()) {
+            let mut binary = document();
+            let at = at % binary.len();
+            binary[at] = to;
+            if let Err(reject) = content_of(&binary) {
+                prop_assert_eq!(reject.code, RejectCode::EnvelopeInvalid);
+            }
+        }
+    }
+
+    fn content_of(binary: &[u8]) -> Result<(), Reject> {
+        unwrap(&framed(binary), &one(DOCUMENT)).unwrap().map(drop)
+    }
+}

@@ -189,3 +189,93 @@ fn has_signature(bytes: &[u8]) -> bool {
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
+
+#[cfg(test)]
+mod tests {
+    use encoding_rs::{UTF_8, UTF_16LE, WINDOWS_1252};
+
+    use super::{essence, of, of_text};
+    use crate::types::{MediaType, RejectCode};
+
+    const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\nendobj\n%%EOF";
+
+    fn check(declared: Option<&str>, bytes: &[u8], expected: Result<MediaType, RejectCode>) {
+        let found = of(declared.map(str::as_bytes), bytes).map_err(|reject| reject.code);
+        assert_eq!(found, expected, "{declared:?}");
+    }
+
+    #[test]
+    fn a_declared_type_holds_where_the_bytes_do_not_contradict() {
+        check(Some("application/pdf"), PDF, Ok(MediaType::Pdf));
+        check(Some("Application/PDF ; version=1.7"), PDF, Ok(MediaType::Pdf));
+        check(Some("text/plain"), b"words", Ok(MediaType::Plain(UTF_8)));
+        check(Some("text/plain; charset=Latin1"), b"words", Ok(MediaType::Plain(WINDOWS_1252)));
+        check(Some("text/html;charset=\"utf-8\""), b"<p>", Ok(MediaType::Html(UTF_8)));
+        check(Some("text/plain;charset=utf-16le"), b"w\0o\0", Ok(MediaType::Plain(UTF_16LE)));
+        check(Some("text/plain"), b"\xFF\xFEw\0", Ok(MediaType::Plain(UTF_8)));
+    }
+
+    #[test]
+    fn a_text_that_quotes_a_pdf_header_is_text() {
+        let manual = b"A file starts with %PDF-1.4 and ends with %%EOF.";
+        check(Some("text/plain"), manual, Ok(MediaType::Plain(UTF_8)));
+    }
+
+    #[test]
+    fn a_header_that_lies_is_a_mismatch() {
+        let mismatch = Err(RejectCode::TypeMismatch);
+        check(Some("text/plain"), PDF, mismatch);
+        check(Some("text/html"), b" \n%PDF-1.4", mismatch);
+        check(Some("text/plain"), b"PK\x03\x04rest", mismatch);
+        check(Some("text/plain"), b"some\0thing", mismatch);
+        check(Some("application/pdf"), b"just words", mismatch);
+        check(Some("application/pdf"), b"<!doctype html><p>404", mismatch);
+        check(Some("application/pdf"), b"\x89PNG\r\n\x1A\n\0\0", mismatch);
+    }
+
+    #[test]
+    fn a_pdf_in_pieces_is_left_to_the_text_engine() {
+        check(Some("application/pdf"), b"%PD 1 0 obj\nendobj\nstartxref", Ok(MediaType::Pdf));
+        check(Some("application/pdf"), b"\x00\x01\x02\xFE", Ok(MediaType::Pdf));
+        let mut late = vec![b' '; 1020];
+        late.extend_from_slice(PDF);
+        check(Some("application/pdf"), &late, Ok(MediaType::Pdf));
+    }
+
+    #[test]
+    fn an_undeclared_type_is_a_pdf_or_nothing() {
+        let unsupported = Err(RejectCode::TypeUnsupported);
+        check(None, PDF, Ok(MediaType::Pdf));
+        check(Some("application/octet-stream"), PDF, Ok(MediaType::Pdf));
+        check(None, b"plain words", unsupported);
+        check(Some("application/octet-stream"), b"plain words", unsupported);
+    }
+
+    #[test]
+    fn what_is_no_type_of_ours_is_unsupported() {
+        for declared in [
+            "application/msword",
+            "image/png",
+            "text",
+            "text/",
+            "te xt/plain",
+            "text/plain; charset=klingon",
+            "text/plain; charset=iso-2022-kr",
+        ] {
+            check(Some(declared), b"words", Err(RejectCode::TypeUnsupported));
+        }
+        assert!(of(Some(b"text/\xFF"), b"words").is_err());
+        assert_eq!(essence("a/b".repeat(200).as_bytes()), None);
+    }
+
+    #[test]
+    fn text_in_json_is_plain_or_html() {
+        let check = |declared, expected| {
+            assert_eq!(of_text(declared).map_err(|reject| reject.code), expected, "{declared:?}");
+        };
+        check(None, Ok(MediaType::Plain(UTF_8)));
+        check(Some("text/html; charset=latin1"), Ok(MediaType::Html(UTF_8)));
+        check(Some("application/pdf"), Err(RejectCode::TypeMismatch));
+        check(Some("nonsense"), Err(RejectCode::TypeUnsupported));
+    }
+}

@@ -6,16 +6,16 @@
 //! Deliberately keeps no document: a job's windows come in, its scores go out.
 
 mod decoder;
-mod device;
 mod job;
 mod pool;
+mod processor;
 mod scores;
 mod sentences;
 mod session;
 
 pub use decoder::Candidate;
-pub use device::{Device, DeviceUnknown, cpu_class};
 pub use job::{Answer, Done, Job};
 pub use pool::{Engine, Handle, Pool, Setup, Usage};
+pub use processor::cpu_class;
 pub use scores::{Decoded, decode, findings};
 pub use session::{RunError, Runtime, Session};

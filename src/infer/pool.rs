@@ -12,9 +12,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::job::{Answer, Job, Open};
+use super::processor::cpu_class;
 use super::session::{RunError, Runtime, Session};
-use super::{Device, cpu_class};
 use crate::config::bundle::Bundle;
+use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
 use crate::queue::FairQueue;
 use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
@@ -92,7 +93,7 @@ impl Pool {
         let runtime = Runtime::load(&setup.library)?;
         let engine = Engine {
             onnxruntime_version: runtime.version().to_owned(),
-            provider: setup.device.name().to_owned(),
+            provider: provider(setup.device).to_owned(),
             cpu_class: cpu_class(),
         };
         let models = setup
@@ -188,6 +189,14 @@ impl Handle {
                 return;
             }
         }
+    }
+}
+
+/// Name of a device in the provenance of records.
+const fn provider(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda => "cuda",
     }
 }
 

@@ -13,8 +13,8 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::Tensor;
 use regex::bytes::Regex;
 
-use super::Device;
 use crate::config::bundle::Bundle;
+use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
 use crate::types::Chunk;
 

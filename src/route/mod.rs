@@ -25,7 +25,8 @@ mod reject;
 use crate::config::pipeline::Output;
 use crate::error::Fault;
 use crate::types::{
-    Delivery, Header, Outcome, Record, Reject, RejectCode, Review, Room, Sensitive, record_id,
+    Delivery, Header, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room, Sensitive,
+    record_id,
 };
 
 /// Headers of the input that records and reviews keep: W3C Trace Context and W3C Baggage.
@@ -39,39 +40,6 @@ pub trait Payload {
     fn review(&self, review: &Review) -> Result<Vec<u8>, Fault>;
     /// Media type of both.
     fn content_type(&self) -> &'static str;
-}
-
-/// One message to produce.
-#[derive(Clone)]
-pub struct Outgoing {
-    /// Topic.
-    pub topic: String,
-    /// Key, if any.
-    pub key: Option<Sensitive<Vec<u8>>>,
-    /// Headers in order.
-    pub headers: Vec<Header>,
-    /// Value; `None` is a tombstone.
-    pub payload: Option<Sensitive<Vec<u8>>>,
-}
-
-/// Bytes that Kafka adds to a message at most: a record batch of one (61 bytes before the record,
-/// format version 2), and the record's own length, times, offsets and counts as varints.
-const MESSAGE_OVERHEAD_BYTES: usize = 128;
-
-/// Bytes that Kafka adds to a header at most: two lengths as varints of 32 bits.
-const HEADER_OVERHEAD_BYTES: usize = 10;
-
-impl Outgoing {
-    /// Largest size that this message can have in a batch of its own, uncompressed, in bytes.
-    pub fn size_bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|header| {
-            let value = header.value.as_ref().map_or(0, |value| value.len());
-            header.name.len() + value + HEADER_OVERHEAD_BYTES
-        });
-        let key = self.key.as_ref().map_or(0, |key| key.len());
-        let payload = self.payload.as_ref().map_or(0, |payload| payload.len());
-        MESSAGE_OVERHEAD_BYTES + key + payload + headers.sum::<usize>()
-    }
 }
 
 /// Routes the outcomes of one flow.
@@ -94,12 +62,13 @@ impl<P: Payload> Router<P> {
         delivery: &Delivery,
         part: u32,
     ) -> Result<Outgoing, Fault> {
-        let (record, topic, bytes) = match outcome {
+        let (record, topic, bytes, code) = match outcome {
             Outcome::Record(record) => {
-                (&**record, &self.output.record_topic, self.payload.record(record)?)
+                (&**record, &self.output.record_topic, self.payload.record(record)?, "")
             }
             Outcome::Review(review) => {
-                (&review.record, &self.output.review_topic, self.payload.review(review)?)
+                let code = review.reasons.first().map_or("", |reason| reason.code.name());
+                (&review.record, &self.output.review_topic, self.payload.review(review)?, code)
             }
             Outcome::Reject(refusal) => return Ok(self.refused(refusal, delivery, part)),
         };
@@ -112,7 +81,14 @@ impl<P: Payload> Router<P> {
         let traces = delivery.headers.iter().filter(|header| is_trace(&header.name));
         headers.extend(traces.cloned());
         let payload = Some(Sensitive::new(bytes));
-        let outgoing = Outgoing { topic: topic.clone(), key: Some(key), headers, payload };
+        let outgoing = Outgoing {
+            topic: topic.clone(),
+            key: Some(key),
+            headers,
+            payload,
+            kind: Some(outcome.kind()),
+            code,
+        };
         let (size, limit) = (outgoing.size_bytes(), self.output.message_bytes_max);
         if size <= limit {
             return Ok(outgoing);
@@ -139,6 +115,8 @@ impl<P: Payload> Router<P> {
             key: Some(key.clone()),
             headers: headers.clone(),
             payload: None,
+            kind: None,
+            code: "",
         });
         outgoing.collect()
     }

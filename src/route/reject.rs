@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::{Outgoing, header};
-use crate::types::{Delivery, Digest, Header, OutcomeKind, Reject, Sensitive, record_id};
+use super::header;
+use crate::types::{Delivery, Digest, Header, OutcomeKind, Outgoing, Reject, Sensitive, record_id};
 
 /// Where a refused part came from.
 pub(super) struct Origin<'a> {
@@ -63,7 +63,14 @@ fn build(topic: &str, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> O
         headers.push(header("sluice-body", "omitted"));
     }
     let key = if leaves_out("key") { None } else { delivery.key.clone() };
-    Outgoing { topic: topic.to_owned(), key, headers, payload: Some(body) }
+    Outgoing {
+        topic: topic.to_owned(),
+        key,
+        headers,
+        payload: Some(body),
+        kind: Some(OutcomeKind::Reject),
+        code: refusal.code.name(),
+    }
 }
 
 fn detail(refusal: &Reject) -> String {

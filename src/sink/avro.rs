@@ -289,3 +289,89 @@ fn object(fields: impl Iterator<Item = (String, Value)>) -> Result<serde_json::V
 fn shortest(float: f32) -> Result<serde_json::Value, Unreadable> {
     serde_json::from_str(&float.to_string()).map_err(|_not_finite| Unreadable)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
+    use jiff::civil::{Date, date};
+    use proptest::prelude::*;
+
+    use super::{Writer, read};
+    use crate::registry::schema::parse;
+    use crate::sink::json::Node;
+
+    fn written(schema: &str, node: &Node<'_>) -> Result<Vec<u8>, String> {
+        let writer = Writer::new(Arc::new(parse(schema).unwrap()), "", &[]).unwrap();
+        let mut out = Vec::new();
+        writer.write(node, &mut out).map_err(|mismatch| mismatch.to_string())?;
+        Ok(out)
+    }
+
+    fn text(text: &str) -> Node<'_> {
+        Node::Text(Cow::Borrowed(text))
+    }
+
+    fn check(schema: &str, node: &Node<'_>, expected: &[u8]) {
+        assert_eq!(written(schema, node).unwrap(), expected, "{schema}");
+    }
+
+    /// The examples of the Avro specification, "Binary Encoding".
+    #[test]
+    fn the_examples_of_the_specification_come_out() {
+        for (value, bytes) in [
+            (0, [0].as_slice()),
+            (-1, &[1]),
+            (1, &[2]),
+            (-2, &[3]),
+            (2, &[4]),
+            (-64, &[0x7F]),
+            (64, &[0x80, 0x01]),
+        ] {
+            check(r#""long""#, &Node::Long(value), bytes);
+            check(r#""int""#, &Node::Long(value), bytes);
+        }
+        check(r#""string""#, &text("foo"), b"\x06foo");
+        let record = r#"{"type":"record","name":"test","fields":[
+            {"name":"a","type":"long"},{"name":"b","type":"string"}]}"#;
+        let row = vec![("b".into(), text("foo")), ("a".into(), Node::Long(27))];
+        check(record, &Node::Struct(row), b"\x36\x06foo");
+        let list = Node::List(vec![Node::Long(3), Node::Long(27)]);
+        check(r#"{"type":"array","items":"long"}"#, &list, &[4, 6, 0x36, 0]);
+        check(r#"["null","string"]"#, &Node::Null, &[0]);
+        check(r#"["null","string"]"#, &text("a"), &[2, 2, b'a']);
+        check(r#"["string","null"]"#, &Node::Null, &[2]);
+        check(r#""float""#, &Node::Float(1.0), &[0, 0, 0x80, 0x3F]);
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_names_its_place() {
+        let schema = r#"{"type":"record","name":"r","fields":[{"name":"in","type":
+            {"type":"record","name":"s","fields":[{"name":"page","type":"int"}]}}]}"#;
+        let page =
+            |node| Node::Struct(vec![("in".into(), Node::Struct(vec![("page".into(), node)]))]);
+        let error = |node: &Node<'_>| written(schema, node).unwrap_err();
+        assert!(error(&page(Node::Long(1 << 40))).contains("`in.page`"));
+        assert!(error(&page(text("secret"))).ends_with("Avro type int"));
+        assert!(error(&Node::Struct(vec![])).contains("`in`"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_date_reads_back(days in -700_000_i64..2_900_000) {
+            use jiff::ToSpan as _;
+            let day: Date = date(1970, 1, 1).checked_add(days.days()).unwrap();
+            let schema = r#"{"type":"int","logicalType":"date"}"#;
+            let binary = written(schema, &Node::Date(day)).unwrap();
+            let json = read(&parse(schema).unwrap(), &binary).unwrap();
+            prop_assert_eq!(json, serde_json::Value::from(day.to_string()));
+        }
+
+        #[test]
+        fn every_long_reads_back(value in any::<i64>()) {
+            let binary = written(r#""long""#, &Node::Long(value)).unwrap();
+            prop_assert_eq!(read(&parse(r#""long""#).unwrap(), &binary).unwrap(), value);
+        }
+    }
+}

@@ -209,3 +209,31 @@ fn id_of(client: &Client, topic: &str, schema: &str) -> Result<u32, Fault> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Framed, fingerprint};
+    use crate::registry::schema::parse;
+
+    /// Published with the Avro project, `share/test/data/schema-tests.txt`.
+    #[test]
+    fn fingerprints_are_the_published_ones_little_endian() {
+        for (schema, print) in [
+            (r#""null""#, 7_195_948_357_588_979_594_i64),
+            (r#""boolean""#, -6_970_731_678_124_411_036),
+            (r#""int""#, 8_247_732_601_305_521_295),
+            (r#"{"type":"string"}"#, -8_142_146_995_180_207_161),
+        ] {
+            assert_eq!(fingerprint(&parse(schema).unwrap()), print.to_le_bytes(), "{schema}");
+        }
+    }
+
+    #[test]
+    fn framings_are_told_apart_by_their_first_bytes() {
+        assert!(matches!(Framed::of(b"\0\0\0\x01\x02x"), Framed::Confluent(258, b"x")));
+        let single = Framed::of(b"\xC3\x01ABCDEFGHx");
+        assert!(matches!(single, Framed::SingleObject(print, b"x") if print == *b"ABCDEFGH"));
+        assert!(matches!(Framed::of(b"{}"), Framed::Json(b"{}")));
+        assert!(matches!(Framed::of(b"\0\0"), Framed::Json(_)));
+    }
+}

@@ -6,18 +6,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext,
-};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
-use crate::kafka::{self, Connection};
+use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{Commit, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
 use crate::shutdown::{Shutdown, Stop};
@@ -31,15 +29,6 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Room for headers and framing above the largest payload, in bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
-
-/// The consumer group whose offsets travel with the outcomes.
-pub trait Offsets: Send + Sync {
-    /// Metadata of the current generation; `None` before the first join.
-    fn metadata(&self) -> Option<ConsumerGroupMetadata>;
-
-    /// Commits offsets (partition, next offset) outside a transaction.
-    fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault>;
-}
 
 /// What a Kafka sink needs to know.
 #[derive(Clone)]
@@ -231,7 +220,8 @@ impl Kafka {
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         self.send_all(commit, shutdown)?;
-        let offsets = self.offset_list(commit)?;
+        let offsets: Vec<_> = next_offsets(commit).collect();
+        let offsets = kafka::offset_list(&self.setup.input_topic, &offsets)?;
         self.persist(shutdown, "adding offsets to a transaction", || {
             self.producer.send_offsets_to_transaction(&offsets, metadata, CALL_MAX)
         })?;
@@ -345,15 +335,6 @@ impl Kafka {
             return Fault::new(FaultClass::Fatal, what, error);
         }
         kafka::fault(what, error)
-    }
-
-    fn offset_list(&self, commit: &Commit<Outgoing>) -> Result<TopicPartitionList, Fault> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in next_offsets(commit) {
-            list.add_partition_offset(&self.setup.input_topic, partition, Offset::Offset(offset))
-                .map_err(|error| Fault::new(FaultClass::Fatal, "listing offsets", error))?;
-        }
-        Ok(list)
     }
 }
 

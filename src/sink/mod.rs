@@ -6,4 +6,4 @@ pub mod json;
 mod kafka;
 pub mod schemas;
 
-pub use kafka::{Kafka, Offsets, Setup};
+pub use kafka::{Kafka, Setup};

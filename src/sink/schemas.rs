@@ -198,7 +198,7 @@ fn check_fixed(record: &RecordSchema, problems: &mut Vec<Problem>) {
 
 fn check_field(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) {
     let (wanted, fits_value): (&str, fn(&Schema) -> bool) = match of.kind {
-        FieldKind::Text | FieldKind::Jurisdiction | FieldKind::Duration => {
+        FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction | FieldKind::Duration => {
             (r#""string""#, |schema| matches!(schema, Schema::String))
         }
         FieldKind::Date => {
@@ -298,4 +298,118 @@ fn is_nullable(union: &UnionSchema, fits: fn(&Schema) -> bool) -> bool {
     branches.len() == 2
         && branches.iter().any(|branch| matches!(branch, Schema::Null))
         && branches.iter().any(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Problem, Schemas};
+    use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+
+    fn avsc() -> Value {
+        json!({"type": "record", "name": "Contract", "namespace": "acme", "fields": [
+            {"name": "record_id", "type": "string"},
+            {"name": "document_id", "type": "string"},
+            {"name": "title", "type": ["null", "string"], "default": null},
+            {"name": "parties", "type": {"type": "array", "items": "string"}},
+            {"name": "signed", "type": ["null", {"type": "int", "logicalType": "date"}]},
+            {"name": "flags", "type": {"type": "record", "name": "Flags", "fields": [
+                {"name": "non_compete", "type": "sluice.Flag"},
+                {"name": "cap", "type": "sluice.Flag"}]}},
+            {"name": "evidence", "type": {"type": "array", "items": "sluice.Evidence"}},
+            {"name": "provenance", "type": "sluice.Provenance"},
+            {"name": "tenant", "type": "string", "default": "none"}]})
+    }
+
+    fn build(avsc: &Value) -> Result<Schemas, Vec<Problem>> {
+        let field = |name: &str, kind, many| FieldSpec {
+            name: name.to_owned(),
+            label: name.to_owned(),
+            kind,
+            many,
+        };
+        let fields = [
+            field("title", FieldKind::Text, false),
+            field("parties", FieldKind::Text, true),
+            field("signed", FieldKind::Date, false),
+        ];
+        let flags = FlagSpec { column: "flags".to_owned(), labels: Vec::new() };
+        let names = ["non_compete".to_owned(), "cap".to_owned()];
+        Schemas::build(&avsc.to_string(), &fields, Some(&flags), &names)
+    }
+
+    #[test]
+    fn a_fitting_schema_is_resolved_and_gives_the_review() {
+        let schemas = build(&avsc()).unwrap();
+        assert_eq!(schemas.record.schema.name().unwrap().to_string(), "acme.Contract");
+        assert_eq!(schemas.review.schema.name().unwrap().to_string(), "acme.ContractReview");
+        assert_eq!(schemas.defaulted, ["tenant"]);
+        for name in ["Flag", "Evidence", "Provenance"] {
+            for schema in [&schemas.record, &schemas.review] {
+                let definitions = schema.json.matches(&format!("\"name\":\"{name}\"")).count();
+                assert_eq!(definitions, 1, "{name}");
+            }
+        }
+        assert_eq!(schemas.digest(), build(&avsc()).unwrap().digest());
+    }
+
+    /// Changes one column, or takes it away, and gives the keys of the problems.
+    fn keys(name: &str, change: Option<Value>) -> Vec<String> {
+        let mut avsc = avsc();
+        let fields = avsc["fields"].as_array_mut().unwrap();
+        fields.retain(|field| field["name"] != name);
+        fields.extend(change);
+        let problems = build(&avsc).err().unwrap_or_default();
+        assert!(problems.iter().all(|problem| !problem.hint.is_empty()));
+        problems.into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn each_mistake_names_its_column() {
+        for (name, change, expected) in [
+            ("record_id", None, "record_id"),
+            ("evidence", None, "evidence"),
+            ("provenance", Some(json!({"name": "provenance", "type": "string"})), "provenance"),
+            ("title", None, "title"),
+            ("title", Some(json!({"name": "title", "type": "string"})), "title"),
+            ("signed", Some(json!({"name": "signed", "type": ["null", "int"]})), "signed"),
+            ("signed", Some(json!({"name": "signed", "type": ["null", "string"]})), "signed"),
+            ("parties", Some(json!({"name": "parties", "type": ["null", "string"]})), "parties"),
+            ("tenant", Some(json!({"name": "tenant", "type": "string"})), "tenant"),
+            ("flags", None, "flags"),
+        ] {
+            assert_eq!(keys(name, change.clone()), [expected], "{change:?}");
+        }
+        let flags = json!({"name": "flags", "type": {"type": "record", "name": "Flags", "fields": [
+            {"name": "cap", "type": "boolean"}, {"name": "other", "type": "sluice.Flag"}]}});
+        assert_eq!(keys("flags", Some(flags)), ["flags.non_compete", "flags.cap", "flags.other"]);
+        let unfit = json!({"name": "tenant", "type": "string", "default": 7});
+        assert_eq!(keys("tenant", Some(unfit)).len(), 1);
+    }
+
+    #[test]
+    fn all_problems_come_at_once() {
+        let mut avsc = avsc();
+        avsc["fields"].as_array_mut().unwrap().retain(|field| field["name"] == "title");
+        let keys: Vec<_> = build(&avsc).unwrap_err().into_iter().map(|found| found.key).collect();
+        let expected = ["record_id", "document_id", "evidence", "provenance", "parties", "signed"];
+        assert_eq!(keys[..6], expected);
+    }
+
+    #[test]
+    fn a_name_near_a_field_gets_a_suggestion() {
+        let mut avsc = avsc();
+        avsc["fields"].as_array_mut().unwrap().push(json!({"name": "titel", "type": "string"}));
+        let problems = build(&avsc).unwrap_err();
+        assert_eq!(problems[0].hint, "did you mean `title`?");
+    }
+
+    #[test]
+    fn what_is_no_record_schema_is_one_problem() {
+        for bad in [json!("string"), json!({"type": "record"}), json!({"type": "nobody"}), json!(7)]
+        {
+            assert_eq!(build(&bad).unwrap_err().len(), 1, "{bad}");
+        }
+    }
 }

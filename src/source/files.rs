@@ -13,17 +13,27 @@ pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Reads the file at `path` as the delivery at `position`: the body is the document, its name the
 /// document id, `content_type` the header of that name.
-pub fn delivery_of_file(path: &Path, content_type: &str, position: Position) -> Result<Delivery, Fault> {
-    let fault = |error| {
-        Fault::new(FaultClass::Fatal, format!("reading `{}`", path.display()), error)
-    };
+pub fn delivery_of_file(
+    path: &Path,
+    content_type: &str,
+    position: Position,
+) -> Result<Delivery, Fault> {
+    let fault =
+        |error| Fault::new(FaultClass::Fatal, format!("reading `{}`", path.display()), error);
     let mut body = Vec::new();
     File::open(path).map_err(fault)?.take(MAX_FILE_BYTES).read_to_end(&mut body).map_err(fault)?;
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name =
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Ok(delivery_of_bytes(body, name, content_type, position))
 }
 
-fn delivery_of_bytes(body: Vec<u8>, name: String, content_type: &str, position: Position) -> Delivery {
+/// `body` as the delivery of a document of that name and type.
+pub fn delivery_of_bytes(
+    body: Vec<u8>,
+    name: String,
+    content_type: &str,
+    position: Position,
+) -> Delivery {
     let header = |name: &str, value: Vec<u8>| Header {
         name: name.to_owned(),
         value: Some(Sensitive::new(value)),

@@ -15,12 +15,13 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
+use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::watch::{Snapshot, Watch};
 use crate::config::pipeline::Limits;
+use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
-use crate::kafka::{self, Connection};
+use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
@@ -35,18 +36,6 @@ const STATISTICS_INTERVAL_MS: u32 = 1_000;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for the group to be left in order.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
-
-/// Protocol of the consumer group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum GroupProtocol {
-    /// KIP-848 where the broker has it, the classic one elsewhere.
-    #[default]
-    Auto,
-    /// KIP-848 (`group.protocol=consumer`).
-    Consumer,
-    /// The classic one, with eager rebalances.
-    Classic,
-}
 
 /// What a Kafka source needs to know.
 #[derive(Clone)]
@@ -86,6 +75,10 @@ impl<T: Send> ClientContext for Context<T> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is asked for, by the watchdog, and comes this way too.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(error = %error, reason, "the consumer met an error");
     }
 }
@@ -139,29 +132,19 @@ impl<T: Send> Group<T> {
     fn client(&self) -> Arc<Client<T>> {
         Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
 
-    /// Metadata of the current generation; `None` before the first join.
-    pub fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+impl<T: Send> Offsets for Group<T> {
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.client().group_metadata()
     }
 
-    /// Commits `offsets` (partition, next offset) outside a transaction: for `at_least_once` only.
-    pub fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
+    fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
         let client = self.client();
-        let list = offset_list(&client.context().setup.topic, offsets)?;
+        let list = kafka::offset_list(&client.context().setup.topic, offsets)?;
         let done = client.commit(&list, CommitMode::Sync);
         done.map_err(|error| kafka::fault("committing offsets", error))
     }
-}
-
-/// `offsets` of `topic` as librdkafka takes them.
-pub(crate) fn offset_list(topic: &str, offsets: &[(i32, i64)]) -> Result<TopicPartitionList, Fault> {
-    let mut list = TopicPartitionList::new();
-    for (partition, offset) in offsets {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
-            .map_err(|error| Fault::new(FaultClass::Fatal, "listing offsets", error))?;
-    }
-    Ok(list)
 }
 
 /// A Kafka source: poll it on a thread of its own by [`Kafka::run`].
@@ -179,7 +162,11 @@ pub struct Kafka<T: Send + 'static> {
 
 impl<T: Send> Kafka<T> {
     /// Connects and subscribes; no partition is assigned before the first poll.
-    pub fn new(setup: Setup, ledger: Arc<SharedLedger<T>>, metrics: Arc<Metrics>) -> Result<Self, Fault> {
+    pub fn new(
+        setup: Setup,
+        ledger: Arc<SharedLedger<T>>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
         let is_classic = setup.protocol == GroupProtocol::Classic;
         let client = connect(&setup, is_classic, &ledger, &metrics)?;
         let topic = Arc::from(setup.topic.as_str());
@@ -218,7 +205,9 @@ impl<T: Send> Kafka<T> {
                 Some(Stop::Fault(_)) => break,
                 Some(Stop::Drain) => true,
             };
-            if is_draining && (shutdown.is_over() || self.ledger.lock().in_flight().deliveries_count == 0) {
+            if is_draining
+                && (shutdown.is_over() || self.ledger.lock().in_flight().deliveries_count == 0)
+            {
                 break;
             }
             let client = self.group.client();
@@ -264,7 +253,10 @@ impl<T: Send> Kafka<T> {
                     RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
                 );
                 if is_unsupported && self.setup.protocol == GroupProtocol::Auto {
-                    tracing::info!(pipeline, "the broker has no KIP-848 group protocol; using the classic one");
+                    tracing::info!(
+                        pipeline,
+                        "the broker has no KIP-848 group protocol; using the classic one"
+                    );
                     return self.reconnect();
                 }
                 Err(Fault::new(FaultClass::Fatal, "consuming", error))
@@ -275,7 +267,10 @@ impl<T: Send> Kafka<T> {
                 | RDKafkaErrorCode::ClusterAuthorizationFailed
                 | RDKafkaErrorCode::SaslAuthenticationFailed),
             ) => {
-                let what = format!("consuming `{}` ({code:?}); grant this client READ on topic and group", self.topic);
+                let what = format!(
+                    "consuming `{}` ({code:?}); grant this client READ on topic and group",
+                    self.topic
+                );
                 Err(Fault::new(FaultClass::Fatal, what, error))
             }
             other => {
@@ -312,15 +307,21 @@ impl<T: Send> Kafka<T> {
         let is_low = in_flight.bytes <= limits.in_flight_bytes_max / 2
             && in_flight.deliveries_count <= limits.in_flight_deliveries_max / 2;
         if is_full || is_draining {
-            let fresh: Vec<i32> =
-                partitions.iter().copied().filter(|partition| !self.paused.contains(partition)).collect();
+            let fresh: Vec<i32> = partitions
+                .iter()
+                .copied()
+                .filter(|partition| !self.paused.contains(partition))
+                .collect();
             if !fresh.is_empty() {
                 self.switch(client, &fresh, true)?;
                 self.paused.extend(fresh);
             }
         } else if is_low && !self.paused.is_empty() {
-            let resumed: Vec<i32> =
-                partitions.iter().copied().filter(|partition| self.paused.contains(partition)).collect();
+            let resumed: Vec<i32> = partitions
+                .iter()
+                .copied()
+                .filter(|partition| self.paused.contains(partition))
+                .collect();
             self.switch(client, &resumed, false)?;
             self.paused.clear();
             self.watch.reset();
@@ -354,7 +355,8 @@ impl<T: Send> Kafka<T> {
         }
         let is_silent = |watch: &mut Watch, limit| watch.observe(&snapshot, now, limit);
         if let Some(partition) = is_silent(&mut self.watch, SILENCE_MAX * 2) {
-            let what = format!("consuming: partition {partition} of `{}` has gone silent", self.topic);
+            let what =
+                format!("consuming: partition {partition} of `{}` has gone silent", self.topic);
             return Err(Fault::plain(FaultClass::Fatal, what));
         }
         let silent = is_silent(&mut self.watch, SILENCE_MAX);

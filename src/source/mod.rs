@@ -4,5 +4,5 @@ mod files;
 mod kafka;
 mod watch;
 
-pub use files::{MAX_FILE_BYTES, delivery_of_file};
-pub use kafka::{Group, GroupProtocol, Kafka, Setup};
+pub use files::{MAX_FILE_BYTES, delivery_of_bytes, delivery_of_file};
+pub use kafka::{Group, Kafka, Setup};

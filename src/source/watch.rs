@@ -22,8 +22,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn new(statistics: &Statistics, topic: &str) -> Self {
-        let is_joined =
-            statistics.cgrp.as_ref().is_some_and(|group| group.join_state == "steady");
+        let is_joined = statistics.cgrp.as_ref().is_some_and(|group| group.join_state == "steady");
         let mut snapshot = Self { is_joined, ..Self::default() };
         let Some(topic) = statistics.topics.get(topic) else { return snapshot };
         for (number, partition) in &topic.partitions {

@@ -4,12 +4,12 @@
 //! and never writes a word of a document anywhere but into its replies. Deliberately enforces no
 //! wall clock: the worker does, from outside.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,9 +69,10 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
 }
 
 fn serve(mut wire: UnixStream, setup: Setup) -> io::Result<()> {
-    let path = Some(setup.pdfium_path).filter(|path| !path.is_empty());
-    let mut pdfium =
-        pdfium::Engine::new(path.map(|path| PathBuf::from(std::ffi::OsString::from_vec(path))));
+    let Setup { memory_bytes_max, pdfium_path } = setup;
+    let path = Some(pdfium_path).filter(|path| !path.is_empty());
+    let mut pdfium = pdfium::Engine::new(path.map(|path| OsString::from_vec(path).into()));
+    let strain = Strain::new(memory_bytes_max);
     frame::write_reply(&mut wire, &Reply::Ready)?;
     let mut busy = CPU_START;
     loop {
@@ -87,8 +88,45 @@ fn serve(mut wire: UnixStream, setup: Setup) -> io::Result<()> {
         let start = Instant::now();
         let ending = answer(&request, &mut pdfium, &mut wire, busy)?;
         busy += start.elapsed();
+        let ending = strain.judge(ending);
         frame::write_reply(&mut wire, &ending)?;
     }
+}
+
+/// Tells a document that is broken from one for which memory was too small: a library that gets no
+/// memory often takes the page for an empty or a broken one, and says nothing.
+struct Strain {
+    /// Address space above which such words are not believed, in bytes.
+    limit_bytes: u64,
+}
+
+impl Strain {
+    /// Half of what is free at the start: buffers grow by doubling, so that one which did not fit
+    /// was at least so large before.
+    fn new(memory_bytes_max: u64) -> Self {
+        let start = peak_bytes().unwrap_or(0).min(memory_bytes_max);
+        Self { limit_bytes: start + (memory_bytes_max - start) / 2 }
+    }
+
+    fn judge(&self, ending: Reply) -> Reply {
+        if peak_bytes().is_none_or(|peak| peak < self.limit_bytes) {
+            return ending;
+        }
+        match ending {
+            Reply::Done { .. } => Reply::Done { is_strained: true },
+            Reply::Refused(Refusal::Invalid(_) | Refusal::Panicked(_)) => {
+                Reply::Refused(Refusal::Memory)
+            }
+            Reply::Ready | Reply::Progress | Reply::Page(_) | Reply::Refused(_) => ending,
+        }
+    }
+}
+
+/// The largest address space that this process has had so far, in bytes.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Writes all pages, and gives the reply that ends them.
@@ -112,7 +150,7 @@ fn answer(
     let mut pages = Pages { wire, page: 0, left_bytes: terms.text_bytes_max };
     let read = panic::catch_unwind(AssertUnwindSafe(|| read(terms, bytes, pdfium, &mut pages)));
     match read {
-        Ok(Ok(())) => Ok(Reply::Done),
+        Ok(Ok(())) => Ok(Reply::Done { is_strained: false }),
         Ok(Err(Stop::Refused(refusal))) => Ok(Reply::Refused(refusal)),
         Ok(Err(Stop::Io(error))) => Err(error),
         Err(_panic) => Ok(Reply::Refused(Refusal::Panicked(pages.page))),

@@ -1,11 +1,11 @@
 //! Characters of one PDF page, as an engine gives them, to readable text.
 //!
 //! Lines end in `\n`, and so does the page. Control characters, non-characters and lone surrogates
-//! are dropped. Deliberately changes no letter and joins no lines: a person who searches the PDF
-//! must find the same words.
+//! are dropped. Deliberately changes no letter and drops no printed hyphen: in contracts a hyphen
+//! at the end of a line nearly always belongs to the word (`non-exclusive`).
 
 /// What PDFium puts for the hyphen of a word that goes on in the next line, in its list of
-/// characters and in its text; the line break after it is already gone.
+/// characters and in its text. The line break after it is already gone, so that the word is whole.
 const BROKEN_WORD: [u32; 2] = [0x02, 0xFFFE];
 
 /// A hyphen that shows only where a word is broken.
@@ -20,7 +20,7 @@ pub(super) fn page(units: impl Iterator<Item = u32>) -> String {
         match unit {
             0xD800..0xDC00 => high = Some(unit),
             0xDC00..0xE000 => text.extend(before.and_then(|high| pair(high, unit))),
-            _ if BROKEN_WORD.contains(&unit) => {}
+            _ if BROKEN_WORD.contains(&unit) => text.push('-'),
             _ => text.extend(char::from_u32(unit)),
         }
     }
@@ -87,16 +87,16 @@ mod tests {
     }
 
     #[test]
-    fn the_halves_of_a_broken_word_are_joined() {
-        check("agree\u{2}ment", "agreement\n");
-        check("agree\u{FFFE}ment", "agreement\n");
-        check("agree\u{AD}\r\nment", "agreement\n");
-        check("agree\u{AD}ment", "agreement\n");
+    fn a_word_that_pdfium_joins_keeps_its_hyphen() {
+        check("non-\r\nexclusive", "non-\nexclusive\n");
+        check("non\u{2}exclusive", "non-exclusive\n");
+        check("non\u{FFFE}exclusive", "non-exclusive\n");
     }
 
     #[test]
-    fn a_hyphen_that_is_printed_stays() {
-        check("non-exclusive e-\r\nmail", "non-exclusive e-\nmail\n");
+    fn a_soft_hyphen_is_no_text() {
+        check("agree\u{AD}\r\nment", "agreement\n");
+        check("agree\u{AD}ment", "agreement\n");
     }
 
     #[test]

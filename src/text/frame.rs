@@ -176,7 +176,7 @@ pub(super) enum Refusal {
     Encoding(u64),
     /// The engine panicked while it read the page with that number; 0 while it opened the file.
     Panicked(u64),
-    /// The request alone does not fit into the child's memory.
+    /// It does not fit into the child's memory.
     Memory,
     /// The engine could not be loaded; the loader's words, which name a file of this machine and
     /// nothing of a document.
@@ -239,7 +239,10 @@ pub(super) enum Reply {
     /// The text of the next page.
     Page(String),
     /// That was the last page.
-    Done,
+    Done {
+        /// Whether the child came near its memory limit.
+        is_strained: bool,
+    },
     /// There is no text.
     Refused(Refusal),
 }
@@ -250,7 +253,7 @@ pub(super) fn write_reply(to: &mut impl Write, reply: &Reply) -> io::Result<()> 
         Reply::Ready => write_frame(to, READY, &[]),
         Reply::Progress => write_frame(to, PROGRESS, &[]),
         Reply::Page(text) => write_frame(to, PAGE, &[text.as_bytes()]),
-        Reply::Done => write_frame(to, DONE, &[]),
+        Reply::Done { is_strained } => write_frame(to, DONE, &[&[u8::from(*is_strained)]]),
         Reply::Refused(refusal) => {
             let (code, number, words) = refusal.encode();
             // Limit: a loader's words stay below the longest note, cut where they do not.
@@ -277,7 +280,7 @@ pub(super) fn decode_reply(head: [u8; HEAD_BYTES], payload: Vec<u8>) -> io::Resu
         READY => Ok(Reply::Ready),
         PROGRESS => Ok(Reply::Progress),
         PAGE => String::from_utf8(payload).map(Reply::Page).map_err(|_error| malformed()),
-        DONE => Ok(Reply::Done),
+        DONE => Ok(Reply::Done { is_strained: payload != [0] }),
         REFUSED => Refusal::decode(&payload).map(Reply::Refused),
         0..READY | 15.. => Err(malformed()),
     }
@@ -362,8 +365,9 @@ mod tests {
             Refusal::Memory,
             Refusal::EngineMissing("no such file".to_owned()),
         ];
-        let plain = [Reply::Ready, Reply::Progress, Reply::Page("é\n".to_owned()), Reply::Done];
-        for reply in refusals.map(Reply::Refused).iter().chain(&plain) {
+        let done = [true, false].map(|is_strained| Reply::Done { is_strained });
+        let plain = [Reply::Ready, Reply::Progress, Reply::Page("é\n".to_owned())];
+        for reply in refusals.map(Reply::Refused).iter().chain(&plain).chain(&done) {
             assert_eq!(&back(reply).unwrap(), reply);
         }
     }

@@ -23,7 +23,7 @@ pub use self::child::child_main;
 pub use self::language::language;
 
 use self::frame::{Engine, Flaw, Refusal, Terms};
-use self::process::{Child, Death, Failure, Patience};
+use self::process::{Child, Death, Failure, Patience, Reading};
 use crate::config::pipeline::{PdfEngine, TextLimits};
 use crate::error::{Fault, FaultClass};
 use crate::types::{Digest, Document, MediaType, Reject, RejectCode, Room, Text};
@@ -76,7 +76,7 @@ impl Reader {
         document: &Document,
         limits: &TextLimits,
     ) -> Result<Result<Text, Reject>, Fault> {
-        let pages = match document.media_type {
+        let reading = match document.media_type {
             MediaType::Plain(charset) => plain_text(document, charset, limits),
             MediaType::Pdf => {
                 let engine = match limits.pdf_engine {
@@ -89,7 +89,7 @@ impl Reader {
                 self.in_child(document, &terms(Engine::Html, charset.name(), limits), limits)?
             }
         };
-        Ok(pages.and_then(|pages| readable(pages, document.media_type, limits)))
+        Ok(reading.and_then(|reading| readable(reading, document.media_type, limits)))
     }
 
     fn in_child(
@@ -97,7 +97,7 @@ impl Reader {
         document: &Document,
         terms: &Terms,
         limits: &TextLimits,
-    ) -> Result<Result<Vec<String>, Reject>, Fault> {
+    ) -> Result<Result<Reading, Reject>, Fault> {
         loop {
             let memory_bytes_max = limits.memory_bytes_max;
             let idle =
@@ -108,9 +108,9 @@ impl Reader {
             };
             let was_fresh = child.is_fresh();
             match child.extract(terms, document, patience(limits)) {
-                Ok(pages) => {
+                Ok(reading) => {
                     self.child = Some(child);
-                    return Ok(Ok(pages));
+                    return Ok(Ok(reading));
                 }
                 Err(Failure::Died(_) | Failure::Refused(Refusal::Memory)) if !was_fresh => {}
                 Err(Failure::Refused(Refusal::EngineMissing(words))) => {
@@ -174,9 +174,10 @@ fn plain_text(
     document: &Document,
     charset: &'static Encoding,
     limits: &TextLimits,
-) -> Result<Vec<String>, Reject> {
+) -> Result<Reading, Reject> {
     let decoded = plain::decode(&document.bytes, charset, limits.text_bytes_max);
-    decoded.map(|text| vec![text]).map_err(|refusal| match refusal {
+    let reading = |text| Reading { pages: vec![text], is_strained: false };
+    decoded.map(reading).map_err(|refusal| match refusal {
         plain::Refusal::Malformed(offset) => {
             encoding_invalid(u64::try_from(offset).unwrap_or(u64::MAX), charset.name())
         }
@@ -185,11 +186,8 @@ fn plain_text(
 }
 
 /// Joins the pages, if there is anything to read on them.
-fn readable(
-    pages: Vec<String>,
-    media_type: MediaType,
-    limits: &TextLimits,
-) -> Result<Text, Reject> {
+fn readable(reading: Reading, media_type: MediaType, limits: &TextLimits) -> Result<Text, Reject> {
+    let Reading { pages, is_strained } = reading;
     // A text of the longest allowed size is counted as far as the limit only.
     let most = limits.text_chars_min.max(1);
     let is_shown = |character: &char| !character.is_whitespace();
@@ -198,6 +196,9 @@ fn readable(
         MediaType::Pdf => (RejectCode::PdfNoText, most),
         MediaType::Plain(_) | MediaType::Html(_) => (RejectCode::TextEmpty, 1),
     };
+    if shown < least && is_strained {
+        return Err(Reject::new(RejectCode::TextMemory, Room::Text, memory_detail(limits)));
+    }
     if shown < least {
         let detail = format!(
             "{shown} characters that are not white space on {} pages; at least {least} are needed",

@@ -27,6 +27,16 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// a socket's buffer of anything else.
 const STDERR_BYTES_MAX: u64 = 1 << 18;
 
+/// What a child read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The pages, in order.
+    pub(super) pages: Vec<String>,
+    /// Whether the child came near its memory limit, so that a page without text may be one that
+    /// did not fit.
+    pub(super) is_strained: bool,
+}
+
 /// How a document ended without text.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -152,7 +162,7 @@ impl Child {
         terms: &Terms,
         document: &Document,
         patience: Patience,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Reading, Failure> {
         let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
         let sent = frame::write_extract(&mut wire, terms, &document.bytes);
         // A child that refuses while the document is still on its way answers and closes, or dies:
@@ -162,6 +172,10 @@ impl Child {
             Ok(()) | Err(_) => wire.pages(terms.text_bytes_max),
         };
         self.documents += 1;
+        // A child whose address space was nearly used up may be too scattered for the next one.
+        if matches!(pages, Ok(Reading { is_strained: true, .. })) {
+            self.documents = u32::MAX;
+        }
         pages.map_err(|stop| self.failure(stop))
     }
 
@@ -203,8 +217,9 @@ impl Drop for Child {
     }
 }
 
-/// Reads the cause off the signal and the fixed phrases of those that abort: Rust's allocator and
-/// stack guard, libc++, and PDFium, which aborts without a word and only when memory is gone.
+/// Reads the cause off the signal and the fixed phrases of those that abort: Rust's stack guard and
+/// allocator; PDFium, which aborts without a word and only when memory is gone; and its containers,
+/// whose one exception, that of memory, Rust meets as a foreign one.
 fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
     let Some(number) = signal else { return Death::Exit };
     let says = |phrase| last_words.contains(phrase);
@@ -214,7 +229,7 @@ fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
     if says("has overflowed its stack") {
         return Death::StackOverflow;
     }
-    if says("memory allocation of") || says("bad_alloc") {
+    if says("memory allocation of") || says("foreign exception") || says("bad_alloc") {
         return Death::Memory;
     }
     if number == Signal::ABORT.as_raw() && last_words.trim().is_empty() {
@@ -257,7 +272,7 @@ impl<'a> Wire<'a> {
     }
 
     /// The pages up to the last one, at most `text_bytes_max` bytes together.
-    fn pages(&mut self, text_bytes_max: u64) -> Result<Vec<String>, Stop> {
+    fn pages(&mut self, text_bytes_max: u64) -> Result<Reading, Stop> {
         let mut pages = Vec::new();
         let mut left_bytes = text_bytes_max;
         loop {
@@ -269,7 +284,7 @@ impl<'a> Wire<'a> {
                     pages.push(text);
                 }
                 Reply::Progress => {}
-                Reply::Done => return Ok(pages),
+                Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
                 Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
                 Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
             }
@@ -323,6 +338,7 @@ mod tests {
                 Death::Memory,
             ),
             (Some(6), "", Death::Memory),
+            (Some(6), "Rust cannot catch foreign exceptions, aborting", Death::Memory),
             (Some(6), "thread 'text' has overflowed its stack", Death::StackOverflow),
             (Some(6), "free(): invalid pointer", Death::Signal(6)),
             (Some(9), "", Death::Signal(9)),

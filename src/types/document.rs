@@ -157,7 +157,10 @@ mod tests {
     fn a_page_break_belongs_to_the_page_it_ends() {
         let text = Text::from_pages(["one\n".to_owned(), "two".to_owned()]);
         assert_eq!(text.as_str(), "one\ntwo");
-        assert_eq!([text.page_of(0), text.page_of(3), text.page_of(4), text.page_of(99)], [1, 1, 2, 2]);
+        assert_eq!(
+            [text.page_of(0), text.page_of(3), text.page_of(4), text.page_of(99)],
+            [1, 1, 2, 2]
+        );
     }
 
     #[test]

@@ -85,6 +85,15 @@ pub enum ReviewCode {
 }
 
 impl ReviewCode {
+    /// Every code.
+    pub const ALL: [Self; 5] = [
+        Self::LanguageUnsupported,
+        Self::RequiredMissing,
+        Self::ConfidenceLow,
+        Self::ValueUnreadable,
+        Self::RuleBroken,
+    ];
+
     /// Name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -93,6 +102,43 @@ impl ReviewCode {
             Self::ConfidenceLow => "CONFIDENCE_LOW",
             Self::ValueUnreadable => "VALUE_UNREADABLE",
             Self::RuleBroken => "RULE_BROKEN",
+        }
+    }
+
+    /// The code of that wire name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
+    /// The reviewer's page.
+    pub const fn page(self) -> &'static str {
+        match self {
+            Self::LanguageUnsupported => {
+                "The text is reliably in a language that the model was not trained on; nothing was \
+                 extracted.\nLikely cause: a translation, or a document for another pipeline.\n\
+                 What to do: read it, or send such documents to a pipeline whose model knows the \
+                 language."
+            }
+            Self::RequiredMissing => {
+                "The rule `required` found no value for its field.\nLikely cause: the document \
+                 does not say it, or says it in unusual words.\nWhat to do: fill the field in by \
+                 hand; if it is often rightly absent, drop the rule."
+            }
+            Self::ConfidenceLow => {
+                "A value is less sure than the rule `confidence_at_least` asks.\nLikely cause: \
+                 unusual wording, or a poor scan.\nWhat to do: compare the value with its \
+                 evidence; move the floor if most reviews confirm it."
+            }
+            Self::ValueUnreadable => {
+                "The model marked words for a field, but they could not be read as its type, and \
+                 the rule `readable` sends that to people.\nLikely cause: a date or duration in \
+                 an unusual form.\nWhat to do: read the words in `evidence` and fill the field in."
+            }
+            Self::RuleBroken => {
+                "A rule of `pipeline.yaml` with `otherwise: review` does not hold.\nLikely cause: \
+                 a misread value, or an unusual document.\nWhat to do: the reason names rule and \
+                 field; compare the values with their evidence."
+            }
         }
     }
 }

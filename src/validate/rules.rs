@@ -177,8 +177,8 @@ fn between(from: &str, to: &str, problems: &mut Vec<(&'static str, String)>) -> 
         }
         parsed.ok()
     };
-    let days = (day("from", from), day("to", to));
-    let (first, last) = (days.0?, days.1?);
+    let ends = (day("from", from), day("to", to));
+    let (first, last) = (ends.0?, ends.1?);
     if first > last {
         problems.push(("to", format!("`{to}` is before `{from}`")));
         return None;
@@ -188,10 +188,9 @@ fn between(from: &str, to: &str, problems: &mut Vec<(&'static str, String)>) -> 
 
 /// The pattern as one that must match the value from end to end.
 fn whole(pattern: &str, problems: &mut Vec<(&'static str, String)>) -> Option<Regex> {
-    let build = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE_BYTES_MAX).build();
+    let compile = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE_BYTES_MAX).build();
     // Order: alone first. Wrapped at once, a stray `)` would close the wrap and compile.
-    let built = build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z")));
-    match built {
+    match compile(pattern).and_then(|_| compile(&format!(r"\A(?:{pattern})\z"))) {
         Ok(regex) => Some(regex),
         Err(error) => {
             problems.push(("pattern", format!("`{pattern}` is no regular expression: {error}")));

@@ -9,13 +9,15 @@ use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
-use crate::decode::{self, Decoded, Schemas};
+use crate::decode::{self, Decoded};
 use crate::error::Fault;
 use crate::infer;
-use crate::route::Router;
+use crate::registry::Client;
+use crate::sink::codec::Codec;
+use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
-    Chunks, Delivery, Document, Extraction, Outcome, Outgoing, Provenance, Reason, Record, Reject,
+    Chunks, Delivery, Document, Extraction, Outcome, Provenance, Reason, Record, Reject,
     RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores, record_id,
 };
 use crate::validate::Rules;
@@ -46,8 +48,10 @@ pub struct Engine {
     pub(super) tokenizer: Tokenizer,
     pub(super) plan: Plan,
     pub(super) rules: Rules,
-    pub(super) router: Router,
-    pub(super) schemas: Arc<dyn Schemas>,
+    /// Finds the schema of an Avro envelope.
+    pub(super) registry: Option<Arc<Client>>,
+    /// The output schemas.
+    pub output: Arc<Schemas>,
     /// Provenance with everything that does not depend on the document.
     pub(super) provenance: Provenance,
 }
@@ -58,9 +62,15 @@ impl Engine {
         &self.flow.bundle
     }
 
+    /// A codec for the flow's output; with a registry, one whose schemas are registered there.
+    pub fn codec(&self) -> Result<Codec, Fault> {
+        let output = &self.flow.pipeline.output;
+        Codec::connect(Arc::clone(&self.output), output, self.registry.as_deref())
+    }
+
     /// Takes a delivery apart.
     pub fn decode(&self, delivery: &Delivery) -> Result<Result<Decoded, Reject>, Fault> {
-        decode::decode(delivery, &self.flow.pipeline.input, self.schemas.as_ref())
+        decode::decode(delivery, &self.flow.pipeline.input, &self.registry)
     }
 
     /// Reads and cuts one document.
@@ -111,17 +121,12 @@ impl Engine {
         }
     }
 
-    /// Messages that publish `outcome`.
-    pub fn route(&self, outcome: Outcome, delivery: &Delivery, part: u32) -> Vec<Outgoing> {
-        self.router.route(outcome, delivery, part)
-    }
-
-    /// Messages that pass a tombstone on.
-    pub fn route_tombstone(&self, delivery: &Delivery) -> Vec<Outgoing> {
-        self.router.tombstone(delivery, self.flow.pipeline.input.tombstone)
-    }
-
-    fn record(&self, document_id: String, extraction: Extraction, provenance: Provenance) -> Record {
+    fn record(
+        &self,
+        document_id: String,
+        extraction: Extraction,
+        provenance: Provenance,
+    ) -> Record {
         let id = record_id(&self.flow.pipeline.name, &provenance.position, provenance.part);
         Record { id, document_id, extraction, provenance }
     }

@@ -15,9 +15,11 @@ use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics, Stage};
 use crate::queue::{FairQueue, FlowId};
-use crate::shutdown::Shutdown;
+use crate::route::{Payload, Router};
+use crate::shutdown::{Shutdown, Stop};
+use crate::sink::codec::Codec;
 use crate::text::Reader;
-use crate::types::{Delivery, Document, Outcome, Outgoing, Room};
+use crate::types::{Delivery, Document, Outcome, Outgoing, Record, Review, Room};
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
 /// wait, which is right: finishing is far quicker.
@@ -27,18 +29,36 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause before a dependency is asked again.
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// The sink's codec, as the router takes it.
+pub struct Bytes(pub Codec);
+
+impl Payload for Bytes {
+    fn record(&self, record: &Record) -> Result<Vec<u8>, Fault> {
+        self.0.record(record)
+    }
+
+    fn review(&self, review: &Review) -> Result<Vec<u8>, Fault> {
+        self.0.review(review)
+    }
+
+    fn content_type(&self) -> &'static str {
+        self.0.content_type()
+    }
+}
+
 /// A delivery in work. Its parts may end on several threads.
 pub struct Work {
+    /// Whose it is.
+    pub flow: FlowId,
     ticket: Ticket,
     delivery: Delivery,
     parts: Mutex<Parts>,
 }
 
-#[derive(Default)]
 struct Parts {
     open_count: usize,
     /// Messages by part.
-    outgoing: Vec<Vec<Outgoing>>,
+    outgoing: Vec<Option<Outgoing>>,
 }
 
 /// A part that comes back from the model.
@@ -69,6 +89,7 @@ pub struct Running {
     pub id: FlowId,
     /// Its middle.
     pub engine: Engine,
+    router: Router<Bytes>,
     /// Its ledger.
     pub ledger: Arc<SharedLedger<Outgoing>>,
     shared: Shared,
@@ -79,12 +100,17 @@ pub struct Running {
 
 impl Running {
     /// A flow and the channel that its finishing thread reads.
-    pub fn new(id: FlowId, engine: Engine, shared: Shared) -> (Arc<Self>, Receiver<Finished>) {
+    pub fn new(
+        id: FlowId,
+        engine: Engine,
+        router: Router<Bytes>,
+        shared: Shared,
+    ) -> (Arc<Self>, Receiver<Finished>) {
         let (finished, receiver) = sync_channel(FINISHED_MAX);
         let ledger = Arc::new(SharedLedger::default());
         let tokens = AtomicUsize::new(0);
         let finished = Mutex::new(Some(finished));
-        (Arc::new(Self { id, engine, ledger, shared, tokens, finished }), receiver)
+        (Arc::new(Self { id, engine, router, ledger, shared, tokens, finished }), receiver)
     }
 
     fn pipeline(&self) -> &str {
@@ -100,7 +126,8 @@ impl Running {
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
         let cost = u64::try_from(delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
-        let work = Arc::new(Work { ticket, delivery, parts: Mutex::default() });
+        let parts = Mutex::new(Parts { open_count: 0, outgoing: Vec::new() });
+        let work = Arc::new(Work { flow: self.id, ticket, delivery, parts });
         // A closed queue means that the worker ends; the delivery is read again by the next one.
         drop(self.shared.queue.push(self.id, cost, work));
     }
@@ -118,14 +145,14 @@ impl Running {
             Ok(None) => return,
             Ok(Some(Err(reject))) => self.refuse(work, Outcome::Reject(reject)),
             Ok(Some(Ok(Decoded::Tombstone))) => {
-                let outgoing = self.engine.route_tombstone(&work.delivery);
+                let outgoing = self.router.tombstone(&work.delivery);
                 self.settle(work, outgoing);
             }
             Ok(Some(Ok(Decoded::Documents(documents)))) => {
                 {
                     let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
                     parts.open_count = documents.len();
-                    parts.outgoing = vec![Vec::new(); documents.len()];
+                    parts.outgoing = vec![None; documents.len()];
                 }
                 for document in &documents {
                     self.prepare_part(work, document, reader);
@@ -163,7 +190,13 @@ impl Running {
             drop(finished.send(Finished { work, part, pending, answer, submitted }));
         };
         let model = self.engine.model;
-        self.shared.infer.submit(Job { flow: self.id, model, windows, cancelled, done: Box::new(done) });
+        self.shared.infer.submit(Job {
+            flow: self.id,
+            model,
+            windows,
+            cancelled,
+            done: Box::new(done),
+        });
     }
 
     /// Ends [`Self::finish_all`] once the model has answered what it was given.
@@ -204,22 +237,25 @@ impl Running {
         {
             let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.open_count = 1;
-            parts.outgoing = vec![Vec::new()];
+            parts.outgoing = vec![None];
         }
         self.end(work, 0, outcome);
     }
 
     /// One part has ended; the last one settles the delivery.
     fn end(&self, work: &Arc<Work>, part: u32, outcome: Outcome) {
-        let route = AssertUnwindSafe(|| self.engine.route(outcome, &work.delivery, part));
-        let outgoing = catch_unwind(route).unwrap_or_else(|_| {
-            self.engine.route(panicked(Room::Route), &work.delivery, part)
-        });
+        let route = |outcome: &Outcome| self.router.route(outcome, &work.delivery, part);
+        let routed = catch_unwind(AssertUnwindSafe(|| route(&outcome)));
+        let outgoing = match routed.unwrap_or_else(|_| route(&panicked(Room::Route))) {
+            Ok(outgoing) => outgoing,
+            // A record that its own schema does not take: nothing of this flow can be published.
+            Err(fault) => return self.shared.shutdown.stop(Stop::Fault(fault.chain())),
+        };
         let all = {
             let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
             let slot = usize::try_from(part).ok().and_then(|part| parts.outgoing.get_mut(part));
             if let Some(slot) = slot {
-                *slot = outgoing;
+                *slot = Some(outgoing);
             }
             parts.open_count -= 1;
             (parts.open_count == 0).then(|| std::mem::take(&mut parts.outgoing))
@@ -250,7 +286,7 @@ impl Running {
                 Err(fault) => fault,
             };
             if fault.class == FaultClass::Fatal {
-                self.shared.shutdown.stop(crate::shutdown::Stop::Fault(fault.chain()));
+                self.shared.shutdown.stop(Stop::Fault(fault.chain()));
                 return None;
             }
             if !work.ticket.lease.is_alive() || self.shared.shutdown.is_over() {

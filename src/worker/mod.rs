@@ -1,1 +1,263 @@
 //! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.
+//!
+//! Threads of a process: per flow one that polls (source), one that finishes and one that commits
+//! (sink); shared by all flows, those that prepare documents, each with a text child of its own,
+//! and those that own an inference session; and one for health and signals.
+
+mod build;
+mod engine;
+mod flow;
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use build::{Base, build, output_schemas, plan};
+pub use engine::{Engine, Pending, Prepared};
+
+use self::flow::{Bytes, Finished, Running, Shared};
+use crate::config::Property;
+use crate::config::settings::{self, Settings};
+use crate::error::{Fault, FaultClass};
+use crate::health::{Health, Server};
+use crate::infer;
+use crate::kafka::Connection;
+use crate::metrics::Metrics;
+use crate::queue::{FairQueue, FlowId};
+use crate::route::Router;
+use crate::shutdown::{self, Shutdown, Stop};
+use crate::sink;
+use crate::source;
+use crate::text::{Launch, Reader};
+use crate::types::Outgoing;
+
+/// Time between two looks at the session threads.
+const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A running worker.
+pub struct Worker {
+    shutdown: Shutdown,
+    shared: Shared,
+    flows: Vec<Arc<Running>>,
+    /// Threads that end with the flows: sources and sinks.
+    edges: Vec<JoinHandle<()>>,
+    /// Threads that serve all flows and end after them.
+    middle: Vec<JoinHandle<()>>,
+    pool: infer::Pool,
+}
+
+impl Worker {
+    /// Starts a worker over `engines`; returns once every transactional id is registered and
+    /// every thread runs.
+    pub fn start(settings: &Settings, base: Base, engines: Vec<Engine>) -> Result<Self, Fault> {
+        let metrics = Arc::new(Metrics::default());
+        let health = Arc::new(Health::new(engines.len(), Arc::clone(&metrics)));
+        let shutdown = Shutdown::new(settings.service.drain_deadline());
+        let server = Server::bind(settings.service.listen)?;
+        let shared = Shared {
+            queue: Arc::new(FairQueue::default()),
+            infer: base.pool.handle(),
+            metrics,
+            shutdown: shutdown.clone(),
+        };
+        health.warm();
+        let mut worker = Self {
+            shutdown,
+            shared,
+            flows: Vec::new(),
+            edges: Vec::new(),
+            middle: Vec::new(),
+            pool: base.pool,
+        };
+        worker.attend(server, Arc::clone(&health));
+        let mut edges = Vec::new();
+        for (number, engine) in engines.into_iter().enumerate() {
+            edges.push(worker.add_flow(settings, number, engine)?);
+        }
+        for _ in 0..settings.compute.text_children() {
+            worker.add_preparer(base.launch.clone());
+        }
+        // Order: all flows are registered before any consumes, so that a fault at start leaves
+        // nothing half done.
+        for (source, sink) in edges {
+            worker.add_edges(source, sink, &health);
+        }
+        Ok(worker)
+    }
+
+    /// The switch that stops this worker.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Waits until the worker has stopped; an error where a flow could not go on.
+    pub fn wait(self) -> Result<(), Fault> {
+        while !self.shutdown.wait(SUPERVISE_INTERVAL) {
+            if self.pool.is_failed() {
+                self.shutdown.stop(Stop::Fault("a session thread panicked".to_owned()));
+            }
+        }
+        for edge in self.edges {
+            join(edge);
+        }
+        drop(self.shared.queue.close());
+        for flow in &self.flows {
+            flow.close();
+        }
+        self.pool.close();
+        for thread in self.middle {
+            join(thread);
+        }
+        match self.shutdown.stopped() {
+            Some(Stop::Fault(chain)) => Err(Fault::plain(FaultClass::Fatal, chain)),
+            Some(Stop::Drain) | None => Ok(()),
+        }
+    }
+
+    /// Serves health and metrics, and drains on a signal. The thread is not joined: it ends with
+    /// the process, so that health is told to the last.
+    fn attend(&self, server: Server, health: Arc<Health>) {
+        let shutdown = self.shutdown.clone();
+        let attend = move || -> std::io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (signal, served) =
+                    tokio::join!(shutdown::on_signal(shutdown), server.serve(health));
+                signal.and(served)
+            })
+        };
+        let shutdown = self.shutdown.clone();
+        drop(thread::spawn(move || {
+            if let Err(error) = attend() {
+                shutdown.stop(Stop::Fault(format!("serving health and signals: {error}")));
+            }
+        }));
+    }
+
+    fn add_flow(
+        &mut self,
+        settings: &Settings,
+        number: usize,
+        engine: Engine,
+    ) -> Result<(source::Kafka<Outgoing>, sink::Kafka), Fault> {
+        let id = FlowId(u64::try_from(number).unwrap_or(u64::MAX));
+        let transactional_id = settings.kafka.transactional_id(&engine.flow)?;
+        let output = engine.flow.pipeline.output.clone();
+        let codec = engine.codec()?;
+        let router = Router::new(engine.flow.pipeline.name.clone(), output, Bytes(codec));
+        let (running, finished) = Running::new(id, engine, router, self.shared.clone());
+        let pipeline = &running.engine.flow.pipeline;
+        let connection = connection(&settings.kafka)?;
+        let source = source::Kafka::new(
+            source::Setup {
+                connection: connection.clone(),
+                pipeline: pipeline.name.clone(),
+                topic: pipeline.input.topic.clone(),
+                group: running.engine.flow.group(),
+                protocol: settings.kafka.group_protocol,
+                limits: pipeline.limits.clone(),
+            },
+            Arc::clone(&running.ledger),
+            Arc::clone(&self.shared.metrics),
+        )?;
+        let setup = sink::Setup {
+            connection,
+            pipeline: pipeline.name.clone(),
+            input_topic: pipeline.input.topic.clone(),
+            transactional_id,
+            delivery: pipeline.delivery.clone(),
+            message_bytes_max: pipeline.output.message_bytes_max,
+        };
+        let sink = sink::Kafka::new(
+            setup,
+            Arc::clone(&running.ledger),
+            source.group(),
+            Arc::clone(&self.shared.metrics),
+        )?;
+        sink.join(&self.shutdown)?;
+        self.add_finisher(Arc::clone(&running), finished);
+        self.flows.push(running);
+        Ok((source, sink))
+    }
+
+    fn add_finisher(
+        &mut self,
+        running: Arc<Running>,
+        finished: std::sync::mpsc::Receiver<Finished>,
+    ) {
+        let thread = self.supervised("finish", move || {
+            running.finish_all(&finished);
+            Ok(())
+        });
+        self.middle.push(thread);
+    }
+
+    fn add_preparer(&mut self, launch: Launch) {
+        let flows = self.flows.clone();
+        let queue = Arc::clone(&self.shared.queue);
+        let thread = self.supervised("prepare", move || {
+            let mut reader = Reader::new(launch);
+            let flow_of = |id: FlowId| flows.iter().find(|flow| flow.id == id);
+            let has_room = |id| flow_of(id).is_some_and(|flow| flow.has_room());
+            while let Some(work) = queue.pop(has_room) {
+                if let Some(flow) = flow_of(work.flow) {
+                    flow.prepare(&work, &mut reader);
+                }
+            }
+            Ok(())
+        });
+        self.middle.push(thread);
+    }
+
+    fn add_edges(
+        &mut self,
+        source: source::Kafka<Outgoing>,
+        sink: sink::Kafka,
+        health: &Arc<Health>,
+    ) {
+        let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
+        let (shutdown, health) = (self.shutdown.clone(), Arc::clone(health));
+        let source = self.supervised("source", move || {
+            source.run(
+                &shutdown,
+                || health.joined(),
+                |ticket, delivery| running.accept(ticket, delivery),
+            )
+        });
+        let shutdown = self.shutdown.clone();
+        let sink = self.supervised("sink", move || sink.run(&shutdown));
+        self.edges.extend([source, sink]);
+    }
+
+    /// A thread whose fault or panic stops the worker.
+    fn supervised(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let shutdown = self.shutdown.clone();
+        let told = name.to_owned();
+        thread::spawn(move || {
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            match done {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => shutdown.stop(Stop::Fault(fault.chain())),
+                Err(_) => shutdown.stop(Stop::Fault(format!("the thread `{told}` panicked"))),
+            }
+        })
+    }
+}
+
+/// How to reach the cluster that the settings name.
+pub fn connection(kafka: &settings::Kafka) -> Result<Connection, Fault> {
+    let properties = kafka.properties()?.into_iter();
+    Ok(Connection {
+        brokers: kafka.brokers.clone(),
+        properties: properties.map(Property::into_pair).collect(),
+    })
+}
+
+fn join(thread: JoinHandle<()>) {
+    // A panic was caught and told by the thread itself.
+    drop(thread.join());
+}

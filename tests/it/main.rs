@@ -3,8 +3,17 @@
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]
+mod pdf_maker;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
+mod text_child;
+#[cfg(feature = "test-data")]
+mod values;

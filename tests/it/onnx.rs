@@ -8,7 +8,8 @@ use std::sync::{Arc, LazyLock};
 
 use sluice::chunk::{self, Tokenizer};
 use sluice::config::bundle::Bundle;
-use sluice::infer::{self, Answer, Device, Handle, Job, Pool, Runtime, Session, Setup};
+use sluice::config::settings::Device;
+use sluice::infer::{self, Answer, Handle, Job, Pool, Runtime, Session, Setup};
 use sluice::queue::FlowId;
 use sluice::types::{Chunk, Chunks, RejectCode, Text, WindowScores};
 

@@ -1,0 +1,164 @@
+//! `sluice test DIR`: samples against expected outcomes.
+//!
+//! Compared are outcome, codes, values and spans exactly, and numbers within a tolerance, since
+//! confidences differ in their last digits between processor classes. Provenance is left out: it
+//! changes with every version, which is its purpose.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::offline::{Offline, position};
+use super::{Failure, say};
+use crate::config::media_type_of;
+use crate::config::samples::{Sample, samples};
+use crate::config::settings::{Compute, Logs, Registry};
+use crate::error::{Fault, FaultClass};
+use crate::source::delivery_of_file;
+use crate::telemetry;
+
+/// Largest difference between two confidences that are taken as equal; see ARCHITECTURE.md on
+/// processor classes.
+const CONFIDENCE_TOLERANCE: f64 = 0.02;
+/// Differences that are told for one sample.
+const DIFFERENCES_MAX: usize = 10;
+
+/// Compare a pipeline's samples with its expected outcomes.
+#[derive(Args)]
+pub(super) struct TestArgs {
+    /// Pipeline folder
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Write what comes out as the new expectation, to be reviewed
+    #[arg(long)]
+    accept: bool,
+    #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
+    registry: Registry,
+    #[command(flatten)]
+    logs: Logs,
+}
+
+pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
+    telemetry::start(args.logs.log_format, &args.logs.log);
+    let fault = |what: String, error| Fault::new(FaultClass::Fatal, what, error);
+    let samples = samples(&args.dir).map_err(|error| {
+        fault(format!("reading `{}`", args.dir.join("samples").display()), error)
+    })?;
+    let offline = Offline::load(&args.dir, &args.compute, &args.registry)?;
+    let inputs = samples.iter().enumerate().map(|(number, sample)| {
+        let kind = media_type_of(&sample.path);
+        Ok((sample.name.clone(), delivery_of_file(&sample.path, kind, position(number))?))
+    });
+    let mut failed = 0;
+    offline.each(inputs, |ended| {
+        let Some(sample) = samples.iter().find(|sample| sample.name == ended.name) else {
+            return Ok(());
+        };
+        let mut actual = offline.json(&ended)?;
+        strip(&mut actual);
+        if args.accept {
+            return accept(sample, &actual);
+        }
+        let differences = compare(sample, &actual)?;
+        let verdict = if differences.is_empty() { "ok" } else { "FAILED" };
+        failed += usize::from(!differences.is_empty());
+        say(&format!("{verdict:6} {} ({})", sample.name, ended.outcome.kind().name()))?;
+        differences.iter().take(DIFFERENCES_MAX).try_for_each(|line| say(&format!("       {line}")))
+    })?;
+    if args.accept {
+        return say(&format!("accepted {} outcomes; review them before you commit", samples.len()));
+    }
+    let passed = samples.len() - failed;
+    say(&format!("{passed} passed, {failed} failed"))?;
+    if failed == 0 { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Takes out what depends on versions and machines.
+fn strip(value: &mut Value) {
+    if let Some(record) = value.get_mut("record").and_then(Value::as_object_mut) {
+        record.remove("provenance");
+        record.remove("record_id");
+    }
+}
+
+fn accept(sample: &Sample, actual: &Value) -> Result<(), Failure> {
+    let fault = |error| {
+        Fault::new(FaultClass::Fatal, format!("writing `{}`", sample.expected.display()), error)
+    };
+    if let Some(folder) = sample.expected.parent() {
+        std::fs::create_dir_all(folder).map_err(fault)?;
+    }
+    let mut text = format!("{actual:#}");
+    text.push('\n');
+    Ok(std::fs::write(&sample.expected, text).map_err(fault)?)
+}
+
+fn compare(sample: &Sample, actual: &Value) -> Result<Vec<String>, Failure> {
+    let file = sample.expected.display();
+    let Ok(text) = std::fs::read_to_string(&sample.expected) else {
+        return Ok(vec![format!("`{file}` is missing; run `sluice test --accept` and review it")]);
+    };
+    let expected: Value = serde_json::from_str(&text)
+        .map_err(|error| Fault::new(FaultClass::Fatal, format!("reading `{file}`"), error))?;
+    let mut differences = Vec::new();
+    differ("", &expected, actual, &mut differences);
+    Ok(differences)
+}
+
+/// Notes the paths at which two values differ. The samples are the pipeline's own, so their words
+/// may be shown.
+fn differ(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<String>) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (key, value) in expected {
+                let there = actual.get(key).unwrap_or(&Value::Null);
+                differ(&format!("{path}/{key}"), value, there, differences);
+            }
+            for key in actual.keys().filter(|key| !expected.contains_key(*key)) {
+                differences.push(format!("{path}/{key}: not expected"));
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+                differ(&format!("{path}/{index}"), expected, actual, differences);
+            }
+        }
+        (Value::Number(expected), Value::Number(actual))
+            if expected.is_f64() || actual.is_f64() =>
+        {
+            let distance = expected.as_f64().zip(actual.as_f64()).map(|(a, b)| (a - b).abs());
+            if !distance.is_some_and(|distance| distance <= CONFIDENCE_TOLERANCE) {
+                differences.push(format!("{path}: expected {expected}, got {actual}"));
+            }
+        }
+        _ if expected == actual => {}
+        _ => differences.push(format!("{path}: expected {expected}, got {actual}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::differ;
+
+    fn check(expected: &Value, actual: &Value, paths: &[&str]) {
+        let mut differences = Vec::new();
+        differ("", expected, actual, &mut differences);
+        let found: Vec<_> =
+            differences.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
+        assert_eq!(found, paths, "{differences:?}");
+    }
+
+    #[test]
+    fn values_differ_exactly_and_confidences_beyond_a_tolerance() {
+        check(&json!({"a": 1, "c": 0.5}), &json!({"a": 1, "c": 0.51}), &[]);
+        check(&json!({"c": 0.5}), &json!({"c": 0.53}), &["/c"]);
+        check(&json!({"span": 100}), &json!({"span": 101}), &["/span"]);
+        check(&json!({"a": [1, 2]}), &json!({"a": [1]}), &["/a"]);
+        check(&json!({"a": "x"}), &json!({"b": "x"}), &["/a", "/b"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! `files -> outcomes` in order, by the same middle as a worker's, without Kafka.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use serde_json::{Value, json};
+
+use super::{Failure, load, run};
+use crate::config::Flow;
+use crate::config::settings::{Compute, Registry};
+use crate::decode::Decoded;
+use crate::error::{Fault, FaultClass};
+use crate::infer::{Answer, Job};
+use crate::queue::FlowId;
+use crate::sink::json::Node;
+use crate::text::Reader;
+use crate::types::{Delivery, Outcome, Position};
+use crate::worker::{self, Base, Engine, Pending, Prepared};
+
+/// Documents that may be with the model while the next ones are read.
+const AHEAD_MAX: usize = 16;
+
+/// One part and how it ended.
+pub(super) struct Ended {
+    /// Name of its file.
+    pub name: String,
+    /// Part of the delivery.
+    pub part: u32,
+    /// How.
+    pub outcome: Outcome,
+}
+
+enum Waiting {
+    Ended(Ended),
+    Model { name: String, part: u32, pending: Box<Pending>, answer: Receiver<Answer> },
+}
+
+/// A pipeline ready to work on files.
+pub(super) struct Offline {
+    /// Its middle.
+    pub engine: Engine,
+    base: Base,
+}
+
+/// Where file number `number` stands, as a position.
+pub(super) fn position(number: usize) -> Position {
+    let offset = i64::try_from(number).unwrap_or(i64::MAX);
+    Position { topic: Arc::from("file"), partition: 0, offset }
+}
+
+impl Offline {
+    /// Loads the pipeline in `dir` and warms its model.
+    pub(super) fn load(
+        dir: &Path,
+        compute: &Compute,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
+        Self::new(load(dir)?, compute, registry)
+    }
+
+    fn new(flow: Flow, compute: &Compute, registry: &Registry) -> Result<Self, Failure> {
+        let registry = run::client(registry)?;
+        let (base, mut engines) = worker::build(compute, registry.as_ref(), vec![flow])?;
+        match engines.pop() {
+            Some(engine) => Ok(Self { engine, base }),
+            None => Err(Fault::plain(FaultClass::Fatal, "no pipeline was loaded").into()),
+        }
+    }
+
+    /// Works on `inputs` and tells each part's end, in order. The model has the next documents
+    /// while the first ones are told.
+    pub(super) fn each(
+        &self,
+        inputs: impl Iterator<Item = Result<(String, Delivery), Fault>>,
+        mut tell: impl FnMut(Ended) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut reader = Reader::new(self.base.launch.clone());
+        let mut waiting = VecDeque::new();
+        for input in inputs {
+            let (name, delivery) = input?;
+            self.begin(name, &delivery, &mut reader, &mut waiting)?;
+            while waiting.len() > AHEAD_MAX {
+                self.tell_first(&mut waiting, &mut tell)?;
+            }
+        }
+        while !waiting.is_empty() {
+            self.tell_first(&mut waiting, &mut tell)?;
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &self,
+        name: String,
+        delivery: &Delivery,
+        reader: &mut Reader,
+        waiting: &mut VecDeque<Waiting>,
+    ) -> Result<(), Failure> {
+        let documents = match self.engine.decode(delivery)? {
+            Ok(Decoded::Documents(documents)) => documents,
+            Ok(Decoded::Tombstone) => return Ok(()),
+            Err(reject) => {
+                let outcome = Outcome::Reject(reject);
+                waiting.push_back(Waiting::Ended(Ended { name, part: 0, outcome }));
+                return Ok(());
+            }
+        };
+        for document in &documents {
+            let (name, part) = (name.clone(), document.part);
+            waiting.push_back(match self.engine.prepare(delivery, document, reader)? {
+                Prepared::Ended(outcome) => Waiting::Ended(Ended { name, part, outcome }),
+                Prepared::Pending(pending) => {
+                    let answer = self.submit(&pending);
+                    Waiting::Model { name, part, pending, answer }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn submit(&self, pending: &Pending) -> Receiver<Answer> {
+        let (sender, answer) = sync_channel(1);
+        self.base.pool.handle().submit(Job {
+            flow: FlowId(0),
+            model: self.engine.model,
+            windows: Arc::clone(&pending.chunks.windows),
+            cancelled: Arc::new(AtomicBool::new(false)),
+            // A receiver that is gone wants no answer.
+            done: Box::new(move |answer| drop(sender.send(answer))),
+        });
+        answer
+    }
+
+    fn tell_first(
+        &self,
+        waiting: &mut VecDeque<Waiting>,
+        tell: &mut impl FnMut(Ended) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match waiting.pop_front() {
+            None => Ok(()),
+            Some(Waiting::Ended(ended)) => tell(ended),
+            Some(Waiting::Model { name, part, pending, answer }) => {
+                let outcome = match answer.recv() {
+                    Ok(Answer::Scores(scores)) => self.engine.finish(*pending, &scores),
+                    Ok(Answer::Reject(reject)) => Outcome::Reject(reject),
+                    Ok(Answer::Cancelled) | Err(_) => {
+                        let fault =
+                            Fault::plain(FaultClass::Fatal, "the model stopped at its work");
+                        return Err(fault.into());
+                    }
+                };
+                tell(Ended { name, part, outcome })
+            }
+        }
+    }
+
+    /// One part's end as a JSON object: `outcome`, then what belongs to it. A review's text is
+    /// left out: the reader has the file.
+    pub(super) fn json(&self, ended: &Ended) -> Result<Value, Failure> {
+        let columns = &self.engine.output.columns;
+        let wrong = |error| Fault::new(FaultClass::Fatal, "writing JSON", error);
+        let mut line = json!({ "outcome": ended.outcome.kind().name(), "document": ended.name, "part": ended.part });
+        let Some(object) = line.as_object_mut() else { return Ok(line) };
+        match &ended.outcome {
+            Outcome::Record(record) => {
+                let node = serde_json::to_value(columns.record(record)).map_err(wrong)?;
+                object.insert("record".to_owned(), node);
+            }
+            Outcome::Review(review) => {
+                let Node::Struct(entries) = columns.review(review) else { return Ok(line) };
+                for (name, node) in entries {
+                    if name == "reasons" || name == "record" {
+                        let node = serde_json::to_value(node).map_err(wrong)?;
+                        object.insert(name.into_owned(), node);
+                    }
+                }
+            }
+            Outcome::Reject(reject) => {
+                object.insert("code".to_owned(), json!(reject.code.name()));
+                object.insert("room".to_owned(), json!(reject.room.name()));
+                object.insert("detail".to_owned(), json!(reject.detail));
+            }
+        }
+        Ok(line)
+    }
+}

@@ -1,0 +1,122 @@
+//! `sluice schema DIR`, `sluice schema register DIR`, `sluice schema diff DIR`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{Failure, load, run, say};
+use crate::config::{self, settings};
+use crate::error::{Fault, FaultClass};
+use crate::registry::{Client, subject};
+use crate::sink::schemas::{Resolved, Schemas};
+use crate::worker;
+
+/// Print, register or compare the schemas of a pipeline.
+#[derive(Args)]
+pub(super) struct SchemaArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print the resolved record schema, or the JSON Schema of pipeline.yaml
+    Print {
+        /// Pipeline folder
+        #[arg(value_name = "DIR", required_unless_present = "config")]
+        dir: Option<PathBuf>,
+        /// The schema of the review topic instead
+        #[arg(long)]
+        review: bool,
+        /// The JSON Schema of pipeline.yaml instead, for editors
+        #[arg(long, conflicts_with = "review")]
+        config: bool,
+    },
+    /// Register the schemas of the record and the review topic
+    Register {
+        /// Pipeline folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        registry: settings::Registry,
+    },
+    /// Compare the schemas with the latest registered ones; exit code 1 where they differ
+    Diff {
+        /// Pipeline folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        registry: settings::Registry,
+    },
+}
+
+pub(super) fn schema(args: &SchemaArgs) -> Result<(), Failure> {
+    match &args.action {
+        Action::Print { config: true, .. } => say(&format!("{:#}", config::schema())),
+        Action::Print { dir, review, .. } => {
+            let (_, schemas) = schemas(dir.as_deref().unwrap_or_else(|| Path::new(".")))?;
+            say(&if *review { schemas.review.json } else { schemas.record.json })
+        }
+        Action::Register { dir, registry } => {
+            let client = client(registry)?;
+            each(dir, |subject, resolved| {
+                let id = client.register(subject, &resolved.json)?;
+                say(&format!("{subject}: id {id}"))
+            })
+        }
+        Action::Diff { dir, registry } => {
+            let client = client(registry)?;
+            diff(dir, &client)
+        }
+    }
+}
+
+fn diff(dir: &Path, client: &Client) -> Result<(), Failure> {
+    let mut differs = false;
+    each(dir, |subject, resolved| {
+        let Some(latest) = client.latest(subject)? else {
+            differs = true;
+            return say(&format!("{subject}: nothing is registered"));
+        };
+        let is_same = parsed(&latest.schema) == parsed(&resolved.json);
+        let is_compatible = client.is_compatible(subject, &resolved.json)?;
+        differs |= !is_same;
+        let verdict = match (is_same, is_compatible) {
+            (true, _) => "the same as",
+            (false, true) => "differs from, and is compatible with,",
+            (false, false) => "is NOT compatible with",
+        };
+        say(&format!("{subject}: {verdict} version {} (id {})", latest.version, latest.id))
+    })?;
+    if differs { Err(Failure::Told) } else { Ok(()) }
+}
+
+fn parsed(schema: &str) -> Option<Value> {
+    serde_json::from_str(schema).ok()
+}
+
+/// Calls `act` for the subject and schema of the record and of the review topic.
+fn each(
+    dir: &Path,
+    mut act: impl FnMut(&str, &Resolved) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (output, schemas) = schemas(dir)?;
+    act(&subject(&output.record_topic), &schemas.record)?;
+    act(&subject(&output.review_topic), &schemas.review)
+}
+
+fn schemas(dir: &Path) -> Result<(config::pipeline::Output, Schemas), Failure> {
+    let flow = load(dir)?;
+    let plan = worker::plan(&flow)?;
+    let schemas = worker::output_schemas(&flow, &plan)?;
+    Ok((flow.pipeline.output, schemas))
+}
+
+fn client(registry: &settings::Registry) -> Result<Arc<Client>, Failure> {
+    run::client(registry)?.ok_or_else(|| {
+        let fault = "no registry is set; give `--registry URL` or SLUICE_REGISTRY";
+        Fault::plain(FaultClass::Fatal, fault).into()
+    })
+}

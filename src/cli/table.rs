@@ -1,0 +1,126 @@
+//! `outcome as JSON -> lines for a person`: what the document says, where, and how sure.
+
+use serde_json::Value;
+
+use crate::config::Flow;
+
+/// Longest value on one line, in characters.
+const VALUE_CHARS_MAX: usize = 76;
+/// Width of the column of names.
+const NAME_WIDTH: usize = 14;
+
+/// One document and how it ended.
+pub(super) struct Row {
+    /// Document id.
+    pub document: String,
+    /// `record`, `review` or `reject`.
+    pub outcome: &'static str,
+    /// The record, or null where there is none.
+    pub value: Value,
+    /// Why it went to review or was refused.
+    pub reasons: Vec<String>,
+}
+
+/// The lines of one document.
+pub(super) fn block(row: &Row, flow: &Flow) -> String {
+    let mut lines = format!("{}  {}\n", row.outcome.to_uppercase(), row.document);
+    for reason in &row.reasons {
+        line(&mut lines, "why", reason);
+    }
+    if row.value.is_null() {
+        return lines;
+    }
+    for field in &flow.pipeline.fields {
+        let value = match &row.value[field.name.as_str()] {
+            Value::Null => continue,
+            Value::Array(values) if values.is_empty() => continue,
+            Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join("; "),
+            one => plain(one),
+        };
+        let place = place_of(&row.value, &field.name);
+        line(&mut lines, &field.name.replace('_', " "), &format!("{}{place}", short(&value)));
+    }
+    if let Some(flags) = &flow.pipeline.flags {
+        let shown = shown_by_field(flow);
+        let mut name = flags.column.clone();
+        for (label, confidence, page) in present(&row.value, &flags.column) {
+            if shown.contains(&label) {
+                continue;
+            }
+            let page = page.map_or_else(String::new, |page| format!("p. {page}, "));
+            let told = format!("{} ({page}{confidence:.0} %)", label.replace('_', " "));
+            line(&mut lines, &std::mem::take(&mut name), &told);
+        }
+    }
+    lines
+}
+
+/// Flags that say no more than a field does.
+fn shown_by_field(flow: &Flow) -> Vec<String> {
+    flow.pipeline.fields.iter().map(|field| flag_name(&field.label)).collect()
+}
+
+/// The name of a label's flag; see `FlagSpec::labels`.
+fn flag_name(label: &str) -> String {
+    let words = label.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.join("_").to_ascii_lowercase()
+}
+
+/// Present flags with their confidence in percent and the page of their first evidence.
+fn present(record: &Value, column: &str) -> Vec<(String, f64, Option<i64>)> {
+    let flags = record[column].as_object().into_iter().flatten();
+    let flags = flags.filter(|(_, flag)| flag["present"] == Value::Bool(true));
+    flags
+        .map(|(name, flag)| {
+            let confidence = flag["confidence"].as_f64().unwrap_or_default() * 100.0;
+            let page = evidence(record, &format!("{column}.{name}"));
+            (name.clone(), confidence, page.and_then(|place| place["page"].as_i64()))
+        })
+        .collect()
+}
+
+fn evidence<'a>(record: &'a Value, field: &str) -> Option<&'a Value> {
+    let mut places = record["evidence"].as_array().into_iter().flatten();
+    places.find(|place| place["field"] == field)
+}
+
+fn place_of(record: &Value, field: &str) -> String {
+    evidence(record, field).map_or_else(String::new, |place| {
+        let confidence = place["confidence"].as_f64().unwrap_or_default() * 100.0;
+        format!(" (p. {}, {confidence:.0} %)", place["page"])
+    })
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn short(value: &str) -> String {
+    if value.chars().count() <= VALUE_CHARS_MAX {
+        return value.to_owned();
+    }
+    let kept: String = value.chars().take(VALUE_CHARS_MAX).collect();
+    format!("{kept}…")
+}
+
+fn line(lines: &mut String, name: &str, value: &str) {
+    lines.push_str(&format!("    {name:<NAME_WIDTH$}  {value}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{flag_name, present};
+
+    #[test]
+    fn a_flag_is_told_with_confidence_and_page() {
+        let record = json!({
+            "clauses": {"a": {"present": true, "confidence": 0.5}, "b": {"present": false, "confidence": 0.1}},
+            "evidence": [{"field": "clauses.a", "page": 3}],
+        });
+        assert_eq!(present(&record, "clauses"), [("a".to_owned(), 50.0, Some(3))]);
+        assert_eq!(flag_name("Rofr/Rofo/Rofn"), "rofr_rofo_rofn");
+    }
+}

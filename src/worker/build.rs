@@ -1,0 +1,155 @@
+//! `checked pipelines + settings -> engines`: models loaded, children probed, rules compiled.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use crate::assemble::Plan;
+use crate::chunk::Tokenizer;
+use crate::config::Flow;
+use crate::config::bundle::Bundle;
+use crate::config::pipeline::PdfEngine;
+use crate::config::settings::{Compute, SettingsError};
+use crate::error::{Fault, FaultClass};
+use crate::infer;
+use crate::registry::Client;
+use crate::sink::schemas::Schemas;
+use crate::text::{self, Launch};
+use crate::types::{Digest, Position, Provenance};
+use crate::validate::Rules;
+
+/// What all engines of a process share.
+pub struct Base {
+    /// Threads that own the sessions.
+    pub pool: infer::Pool,
+    /// How text children are started.
+    pub launch: Launch,
+}
+
+impl From<SettingsError> for Fault {
+    fn from(error: SettingsError) -> Self {
+        Self::new(FaultClass::Fatal, "reading the settings", error)
+    }
+}
+
+/// Loads and warms the models of `flows`, each once, and makes an engine for each flow, in order.
+/// `registry` finds the schema of an Avro envelope.
+pub fn build(
+    compute: &Compute,
+    registry: Option<&Arc<Client>>,
+    flows: Vec<Flow>,
+) -> Result<(Base, Vec<Engine>), Fault> {
+    let needs_pdfium = flows.iter().any(|flow| flow.pipeline.text.pdf_engine == PdfEngine::Pdfium);
+    let pdfium = if needs_pdfium { Some(compute.pdfium()?) } else { None };
+    let launch = Launch::this_program(pdfium);
+    let (bundles, models) = distinct_bundles(&flows);
+    let pool = infer::Pool::start(infer::Setup {
+        bundles,
+        thread_count: compute.inference_threads(),
+        device: compute.device,
+        library: compute.onnxruntime()?,
+    })?;
+    let engines = flows
+        .into_iter()
+        .zip(models)
+        .map(|(flow, model)| engine(flow, model, &launch, &pool, registry))
+        .collect::<Result<_, _>>()?;
+    Ok((Base { pool, launch }, engines))
+}
+
+/// The bundles without repetition, and for each flow the index of its own.
+fn distinct_bundles(flows: &[Flow]) -> (Vec<Arc<Bundle>>, Vec<usize>) {
+    let mut bundles: Vec<Arc<Bundle>> = Vec::new();
+    let models = flows.iter().map(|flow| {
+        let digest = flow.bundle.manifest_digest;
+        let known = bundles.iter().position(|bundle| bundle.manifest_digest == digest);
+        known.unwrap_or_else(|| {
+            bundles.push(Arc::new(flow.bundle.clone()));
+            bundles.len() - 1
+        })
+    });
+    let models = models.collect();
+    (bundles, models)
+}
+
+fn engine(
+    flow: Flow,
+    model: usize,
+    launch: &Launch,
+    pool: &infer::Pool,
+    registry: Option<&Arc<Client>>,
+) -> Result<Engine, Fault> {
+    let pipeline = &flow.pipeline;
+    let plan = plan(&flow)?;
+    let rules = Rules::new(&pipeline.rules, &pipeline.fields)
+        .map_err(|problems| unchecked(&flow, &problems))?;
+    let output = output_schemas(&flow, &plan)?;
+    let provenance = provenance(&flow, launch, pool, output.digest())?;
+    Ok(Engine {
+        model,
+        tokenizer: Tokenizer::load(&flow.bundle)?,
+        plan,
+        rules,
+        registry: registry.cloned(),
+        output: Arc::new(output),
+        provenance,
+        flow,
+    })
+}
+
+/// What to make of which label of the flow's model.
+pub fn plan(flow: &Flow) -> Result<Plan, Fault> {
+    let labels: Vec<String> = flow.bundle.labels.iter().map(|label| label.name.clone()).collect();
+    Plan::new(&flow.pipeline.fields, flow.pipeline.flags.as_ref(), &labels)
+        .map_err(|problems| unchecked(flow, &problems))
+}
+
+/// The output schemas of the flow.
+pub fn output_schemas(flow: &Flow, plan: &Plan) -> Result<Schemas, Fault> {
+    let names: Vec<String> = plan.flag_names().map(str::to_owned).collect();
+    let pipeline = &flow.pipeline;
+    Schemas::build(&flow.record_schema, &pipeline.fields, pipeline.flags.as_ref(), &names).map_err(
+        |problems| {
+            let problems: Vec<_> =
+                problems.into_iter().map(|problem| (problem.key, problem.message)).collect();
+            unchecked(flow, &problems)
+        },
+    )
+}
+
+fn unchecked(flow: &Flow, problems: &[(String, String)]) -> Fault {
+    let (key, problem) = problems.first().cloned().unwrap_or_default();
+    let dir = flow.dir.display();
+    let count = problems.len();
+    let what =
+        format!("checking `{dir}`: {key}: {problem} ({count} in all; run `sluice check {dir}`)");
+    Fault::plain(FaultClass::Fatal, what)
+}
+
+fn provenance(
+    flow: &Flow,
+    launch: &Launch,
+    pool: &infer::Pool,
+    schema_digest: Digest,
+) -> Result<Provenance, Fault> {
+    let engine = pool.engine();
+    Ok(Provenance {
+        pipeline: flow.pipeline.name.clone(),
+        pipeline_revision: flow.pipeline.revision.clone(),
+        config_digest: flow.config_digest,
+        schema_digest,
+        model: flow.bundle.name.clone(),
+        model_revision: flow.bundle.revision.clone(),
+        model_digest: flow.bundle.model_digest,
+        tokenizer_digest: flow.bundle.tokenizer_digest,
+        thresholds_digest: flow.bundle.manifest_digest,
+        sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
+        text_engine: text::engine_version(launch, &flow.pipeline.text)?,
+        onnxruntime_version: engine.onnxruntime_version.clone(),
+        provider: engine.provider.clone(),
+        cpu_class: engine.cpu_class.clone(),
+        document_digest: Digest::of(b""),
+        text_digest: None,
+        position: Position { topic: Arc::from(""), partition: 0, offset: 0 },
+        part: 0,
+    })
+}

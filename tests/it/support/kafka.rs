@@ -1,0 +1,356 @@
+//! A real Apache Kafka broker, and what tests do with it.
+//!
+//! The broker is one KRaft node on free ports of 127.0.0.1. It is started by the first test that asks for it and dies with
+//! the test process. `KAFKA_BROKERS` names servers to use instead.
+
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use super::process::Process;
+use super::reaper::Reaper;
+use super::{env, jvm, unique};
+
+/// Limit: one answer of a broker on a busy machine; ordinary answers take milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A broker of our own. Dropping it kills it.
+pub(crate) struct Broker {
+    address: String,
+    _process: Process,
+}
+
+impl Broker {
+    /// Starts a broker with `overrides` on top of the usual settings, and waits until it answers.
+    ///
+    /// # Panics
+    /// When Java or the jars are missing, or it does not answer in time.
+    pub(crate) fn start(overrides: &[(&str, &str)]) -> Self {
+        let (java, options) = jvm::java();
+        let jars = jvm::servers("kafka").join("*");
+        let address = format!("127.0.0.1:{}", jvm::free_port());
+        let folder = Reaper::shared().folder().join(unique("kafka-data"));
+        std::fs::create_dir_all(&folder).expect("creating the folder of a broker");
+        let settings = folder.join("server.properties");
+        std::fs::write(&settings, properties(&address, &folder, overrides))
+            .expect("writing the settings of a broker");
+        // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
+        let script = r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" && exec "$@" kafka.Kafka "$0""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(settings).arg(java).args(options);
+        command.arg(concat!(
+            "-Dlog4j2.configurationFile=",
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/servers/log4j2.properties"
+        ));
+        command.arg("-cp").arg(jars);
+        let mut process = Process::spawn("kafka", command);
+        jvm::wait_until_ready(&mut process, "Apache Kafka", || answers(&address));
+        Self { address, _process: process }
+    }
+
+    /// `host:port`, for `bootstrap.servers`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> String {
+    let controller = format!("127.0.0.1:{}", jvm::free_port());
+    let listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}");
+    let voters = format!("1@{controller}");
+    let data = folder.join("data").display().to_string();
+    let settings = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", &voters),
+        ("controller.listener.names", "CONTROLLER"),
+        ("listeners", &listeners),
+        ("log.dirs", &data),
+        // A topic that a test did not create is a mistake in the test.
+        ("auto.create.topics.enable", "false"),
+        // One node: the internal topics cannot have replicas. Few partitions: each costs files and start time.
+        ("offsets.topic.replication.factor", "1"),
+        ("offsets.topic.num.partitions", "4"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.num.partitions", "4"),
+        ("share.coordinator.state.topic.replication.factor", "1"),
+        ("share.coordinator.state.topic.min.isr", "1"),
+        // Tests join and leave groups all the time, and wait for what a broker only finds out by its timers.
+        ("group.initial.rebalance.delay.ms", "0"),
+        ("group.consumer.heartbeat.interval.ms", "500"),
+        ("group.consumer.min.heartbeat.interval.ms", "500"),
+        ("group.min.session.timeout.ms", "1000"),
+        ("group.consumer.min.session.timeout.ms", "1000"),
+        ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
+    ];
+    // The last value of a name wins in a properties file.
+    let all = settings.iter().chain(overrides);
+    all.map(|(name, value)| format!("{name}={value}\n")).collect()
+}
+
+/// The broker in the KRaft quorum answers before it takes clients; it is ready when it names itself.
+fn answers(address: &str) -> bool {
+    let socket = address.parse().expect("an address of the form 127.0.0.1:port");
+    TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_ok() && {
+        let mut config = ClientConfig::new();
+        let client: BaseConsumer = create(config.set("bootstrap.servers", address));
+        client.fetch_metadata(None, Duration::from_secs(2)).is_ok_and(|it| !it.brokers().is_empty())
+    }
+}
+
+/// `bootstrap.servers` of the broker that all tests share.
+pub(crate) fn brokers() -> &'static str {
+    static GIVEN: OnceLock<Option<String>> = OnceLock::new();
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    match GIVEN.get_or_init(|| env("KAFKA_BROKERS")) {
+        Some(given) => given,
+        None => SHARED.get_or_init(|| Broker::start(&[])).address(),
+    }
+}
+
+/// The settings of a client of [`brokers`].
+pub(crate) fn client() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers());
+    config
+}
+
+fn create<T: rdkafka::config::FromClientConfig>(config: &ClientConfig) -> T {
+    config.create().expect("creating a Kafka client")
+}
+
+/// Creates a topic whose name starts with `stem` and is used by nobody else; gives the name.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn create_topic(stem: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
+    let name = unique(stem);
+    let topic = NewTopic {
+        name: &name,
+        num_partitions: partitions,
+        replication: TopicReplication::Fixed(1),
+        config: configs.to_vec(),
+    };
+    let admin: AdminClient<DefaultClientContext> = create(&client());
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
+    let results = runtime.block_on(admin.create_topics([&topic], &options));
+    for result in results.expect("asking for a topic") {
+        result.unwrap_or_else(|(topic, code)| panic!("creating topic `{topic}`: {code}"));
+    }
+    name
+}
+
+/// One message to produce. Without a partition the key decides, as in Java's client.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Input {
+    /// The key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// The body; none is a tombstone.
+    pub(crate) payload: Option<Vec<u8>>,
+    /// The headers, in order.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// The partition.
+    pub(crate) partition: Option<i32>,
+}
+
+impl Input {
+    /// A message with key and body only.
+    pub(crate) fn new(key: &str, payload: &[u8]) -> Self {
+        Self { key: Some(key.into()), payload: Some(payload.into()), ..Self::default() }
+    }
+
+    /// With one more header.
+    pub(crate) fn header(mut self, name: &str, value: &[u8]) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// To this partition.
+    pub(crate) fn partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+}
+
+/// Collects where each message went: its place in the input, then partition and offset.
+#[derive(Default)]
+pub(crate) struct Receipts(Mutex<Vec<(usize, (i32, i64))>>);
+
+impl ClientContext for Receipts {}
+
+impl ProducerContext for Receipts {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: Box<usize>) {
+        // A failed message leaves no receipt; `send_all` misses it.
+        if let Ok(message) = result {
+            let mut receipts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            receipts.push((*place, (message.partition(), message.offset())));
+        }
+    }
+}
+
+/// A producer for [`send_all`]; `configs` come on top, such as a `transactional.id`.
+pub(crate) fn producer(configs: &[(&str, &str)]) -> BaseProducer<Receipts> {
+    let mut config = client();
+    config.set("partitioner", "murmur2_random").set("acks", "all").set("linger.ms", "0");
+    config.set("message.max.bytes", "16777216");
+    for (name, value) in configs {
+        config.set(*name, *value);
+    }
+    config.create_with_context(Receipts::default()).expect("creating a producer")
+}
+
+/// Sends `inputs` in order and waits for the broker; gives partition and offset of each.
+///
+/// # Panics
+/// When one of them is not acknowledged.
+pub(crate) fn send_all(
+    producer: &BaseProducer<Receipts>,
+    topic: &str,
+    inputs: &[Input],
+) -> Vec<(i32, i64)> {
+    for (place, input) in inputs.iter().enumerate() {
+        let mut record = BaseRecord::with_opaque_to(topic, Box::new(place));
+        record.key = input.key.as_ref();
+        record.payload = input.payload.as_ref();
+        record.partition = input.partition;
+        if !input.headers.is_empty() {
+            let headers = OwnedHeaders::new();
+            record.headers =
+                Some(input.headers.iter().fold(headers, |all, (key, value)| {
+                    all.insert(Header { key, value: Some(value) })
+                }));
+        }
+        while let Err((error, back)) = producer.send(record) {
+            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            assert!(is_full, "sending to `{topic}`: {error}");
+            record = back;
+            producer.poll(Duration::from_millis(10));
+        }
+    }
+    producer.flush(ANSWER_TIMEOUT).expect("sending to the broker");
+    let mut receipts = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+    receipts.sort_unstable();
+    let sent: Vec<_> = receipts.drain(..).map(|(_, position)| position).collect();
+    assert_eq!(sent.len(), inputs.len(), "acknowledged messages to `{topic}`");
+    sent
+}
+
+/// Sends `inputs` outside of a transaction; gives partition and offset of each.
+pub(crate) fn produce(topic: &str, inputs: &[Input]) -> Vec<(i32, i64)> {
+    send_all(&producer(&[("enable.idempotence", "true")]), topic, inputs)
+}
+
+/// One message as a reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Its partition.
+    pub(crate) partition: i32,
+    /// Its offset.
+    pub(crate) offset: i64,
+    /// Its key.
+    pub(crate) key: Option<Vec<u8>>,
+    /// Its body.
+    pub(crate) payload: Option<Vec<u8>>,
+    /// Its headers, in order; a header without a value reads as empty.
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Seen {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let headers = message.headers().into_iter().flat_map(|all| all.iter());
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers: headers
+                .map(|it| (it.key.to_owned(), it.value.unwrap_or_default().to_vec()))
+                .collect(),
+        }
+    }
+
+    /// The value of the first header of this name, as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+/// All messages of `topic` that are committed now, by partition and offset. Open and aborted transactions do not show.
+pub(crate) fn read_committed_all(topic: &str) -> Vec<Seen> {
+    read_all(topic, "read_committed")
+}
+
+/// All messages of `topic`, those of aborted and open transactions included.
+pub(crate) fn read_uncommitted_all(topic: &str) -> Vec<Seen> {
+    read_all(topic, "read_uncommitted")
+}
+
+fn read_all(topic: &str, isolation: &str) -> Vec<Seen> {
+    let mut config = client();
+    config.set("group.id", unique("reader")).set("enable.auto.commit", "false");
+    config.set("isolation.level", isolation).set("enable.partition.eof", "true");
+    config.set("fetch.wait.max.ms", "50");
+    let consumer: BaseConsumer = create(&config);
+    let metadata =
+        consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT).expect("asking for a topic");
+    let partitions = metadata.topics().iter().flat_map(|it| it.partitions());
+
+    // The end of each partition at this moment: the last stable offset or the high watermark, as the isolation level has it.
+    let mut ends = BTreeMap::new();
+    let mut assignment = TopicPartitionList::new();
+    for partition in partitions.map(rdkafka::metadata::MetadataPartition::id) {
+        let range = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT);
+        let (first, end) = range.expect("asking for the end of a partition");
+        if first < end {
+            ends.insert(partition, end);
+            let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+            added.expect("naming a partition");
+        }
+    }
+    consumer.assign(&assignment).expect("assigning partitions");
+
+    let mut seen = Vec::new();
+    let mut last = Instant::now();
+    while !ends.is_empty() {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                last = Instant::now();
+                let end = ends.get(&message.partition()).copied().unwrap_or(0);
+                if message.offset() < end {
+                    seen.push(Seen::of(&message));
+                }
+                if message.offset() + 1 >= end {
+                    ends.remove(&message.partition());
+                }
+            }
+            // What is left before the end are marks of transactions, which no reader is given.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ends.remove(&partition);
+            }
+            Some(Err(error)) => panic!("reading `{topic}`: {error}"),
+            None => {
+                assert!(last.elapsed() < ANSWER_TIMEOUT, "reading `{topic}`: nothing more comes");
+            }
+        }
+    }
+    seen.sort_by_key(|it| (it.partition, it.offset));
+    seen
+}

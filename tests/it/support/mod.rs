@@ -1,0 +1,46 @@
+//! What the integration tests share: real servers, child processes, and the checker of deliveries.
+//!
+//! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
+
+pub(crate) mod checker;
+pub(crate) mod jvm;
+pub(crate) mod kafka;
+pub(crate) mod process;
+pub(crate) mod reaper;
+pub(crate) mod registry;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// An environment variable, where it is set and not empty.
+pub(crate) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `stem` made unique on this machine, so that tests share servers, the user's own too, without seeing each other.
+pub(crate) fn unique(stem: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = epoch.expect("the clock is past 1970").as_secs();
+    let count = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{stem}-{seconds:x}-{}-{count}", std::process::id())
+}
+
+/// Asks again until there is an answer.
+///
+/// # Panics
+/// When there is none after `timeout`; the message names `what`.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    timeout: Duration,
+    mut answer: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = answer() {
+            return found;
+        }
+        assert!(start.elapsed() < timeout, "no {what} within {timeout:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
