@@ -14,6 +14,9 @@ mod support;
 #[cfg(test)]
 mod text;
 #[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod tidy_code;
 mod text_child;
 #[cfg(feature = "test-data")]
 mod values;
