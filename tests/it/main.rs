@@ -13,10 +13,10 @@ mod servers;
 mod support;
 #[cfg(test)]
 mod text;
+mod text_child;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
-mod text_child;
 #[cfg(feature = "test-data")]
 mod values;
