@@ -211,9 +211,10 @@ fn a_registry_that_is_silent_or_gone_is_given_up_in_time() {
 #[test]
 fn ids_are_asked_for_once_known_or_not() {
     let found = "HTTP/1.1 200 X\r\ncontent-length: 23\r\n\r\n{\"schema\":\"\\\"string\\\"\"}";
-    for (answer, is_known) in
-        [(found, true), ("HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n", false)]
-    {
+    let foreign = "HTTP/1.1 200 X\r\ncontent-length: 44\r\n\r\n\
+                   {\"schema\":\"\\\"string\\\"\",\"schemaType\":\"PROTO\"}";
+    let missing = "HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n";
+    for (answer, is_known) in [(found, true), (foreign, false), (missing, false)] {
         let (url, count) = answering(answer);
         let client = Client::new(at(&url)).expect("the URL is one");
         for _ in 0..3 {

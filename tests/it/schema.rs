@@ -316,6 +316,7 @@ fn columns_that_sluice_does_not_fill_carry_their_default() {
     let more = [
         json!({"name": "tenant", "type": "string", "default": "none"}),
         json!({"name": "note", "type": ["null", "string"], "default": null}),
+        json!({"name": "spare", "type": ["null", "sluice.Evidence"], "default": null}),
         json!({"name": "rank", "type": "long", "default": 7}),
         json!({"name": "tier", "type": {"type": "enum", "name": "Tier", "symbols": ["A", "B"]}, "default": "B"}),
         json!({"name": "tags", "type": {"type": "array", "items": "string"}, "default": ["x"]}),
@@ -326,6 +327,7 @@ fn columns_that_sluice_does_not_fill_carry_their_default() {
         (&json["tenant"], &json["note"], &json["rank"]),
         (&json!("none"), &Json::Null, &json!(7))
     );
+    assert_eq!(json.get("spare"), Some(&Json::Null));
     assert_eq!((&json["tier"], &json["tags"]), (&json!("B"), &json!(["x"])));
     let review = read(&codec, &codec.review(&review_of(sample())).unwrap());
     assert_eq!(review["record"]["rank"], 7);
