@@ -8,6 +8,10 @@ mod onnx;
 #[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod support;
