@@ -59,12 +59,18 @@ impl Launch {
 pub struct Reader {
     launch: Launch,
     child: Option<Child>,
+    children_started: u64,
 }
 
 impl Reader {
     /// A reader without a child yet.
     pub const fn new(launch: Launch) -> Self {
-        Self { launch, child: None }
+        Self { launch, child: None, children_started: 0 }
+    }
+
+    /// Children started so far; more than documents and limits call for means that some died.
+    pub const fn children_started(&self) -> u64 {
+        self.children_started
     }
 
     /// The text of `document`.
@@ -104,7 +110,10 @@ impl Reader {
                 self.child.take().and_then(|child| child.if_fit(&self.launch, memory_bytes_max));
             let mut child = match idle {
                 Some(child) => child,
-                None => Child::spawn(&self.launch, memory_bytes_max)?,
+                None => {
+                    self.children_started += 1;
+                    Child::spawn(&self.launch, memory_bytes_max)?
+                }
             };
             let was_fresh = child.is_fresh();
             match child.extract(terms, document, patience(limits)) {
