@@ -105,16 +105,7 @@ impl Reader {
         limits: &TextLimits,
     ) -> Result<Result<Reading, Reject>, Fault> {
         loop {
-            let memory_bytes_max = limits.memory_bytes_max;
-            let idle =
-                self.child.take().and_then(|child| child.if_fit(&self.launch, memory_bytes_max));
-            let mut child = match idle {
-                Some(child) => child,
-                None => {
-                    self.children_started += 1;
-                    Child::spawn(&self.launch, memory_bytes_max)?
-                }
-            };
+            let mut child = self.child_with(limits.memory_bytes_max)?;
             let was_fresh = child.is_fresh();
             match child.extract(terms, document, patience(limits)) {
                 Ok(reading) => {
@@ -132,6 +123,16 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// The idle child, where it may go on, or a fresh one.
+    fn child_with(&mut self, memory_bytes_max: u64) -> Result<Child, Fault> {
+        let idle = self.child.take();
+        if let Some(child) = idle.and_then(|child| child.if_fit(&self.launch, memory_bytes_max)) {
+            return Ok(child);
+        }
+        self.children_started += 1;
+        Child::spawn(&self.launch, memory_bytes_max)
     }
 
     /// Keeps a child that is as good as before its document failed, and tells where it is not.
