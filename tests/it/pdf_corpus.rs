@@ -95,3 +95,23 @@ fn every_file_ends_as_expected_and_no_worker_exits() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(reader.children_started(), 1, "a child died and was replaced");
 }
+
+#[test]
+fn a_file_gives_the_same_text_in_whatever_company() {
+    let root = corpus();
+    let limits = TextLimits { text_chars_min: 1, ..TextLimits::default() };
+    let ending = |reader: &mut Reader, file: &String| {
+        let document = document(MediaType::Pdf, fs::read(root.join(file)).unwrap());
+        let ending = reader.text(&document, &limits).map_err(|fault| fault.chain()).unwrap();
+        ending.map(|text| (text.digest(), text.pages().to_vec()))
+    };
+    let files = files(&root);
+    let mut shared = Reader::new(launch());
+    let together: Vec<_> = files.iter().map(|file| ending(&mut shared, file)).collect();
+    // The other way round, and each in a child of its own.
+    let mut alone = Reader::new(Launch { documents_max: 1, ..launch() });
+    for (file, expected) in files.iter().zip(together).rev() {
+        assert!(ending(&mut alone, file) == expected, "{file}");
+    }
+    assert_eq!(alone.children_started(), 98);
+}
