@@ -97,6 +97,7 @@ fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> Strin
         ("group.consumer.min.heartbeat.interval.ms", "500"),
         ("group.min.session.timeout.ms", "1000"),
         ("group.consumer.min.session.timeout.ms", "1000"),
+        // A member that was killed is missed after 6 s, not 45.
         ("group.consumer.session.timeout.ms", "6000"),
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     ];
