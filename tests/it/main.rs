@@ -5,6 +5,8 @@ mod delivery;
 
 #[cfg(test)]
 mod onnx;
+#[cfg(all(test, feature = "test-data"))]
+mod pdf_corpus;
 #[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod servers;
 mod support;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
 mod text_child;
 #[cfg(test)]
 mod tidy;
