@@ -21,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod error;
+pub mod eval;
 pub mod health;
 pub mod infer;
 pub mod kafka;

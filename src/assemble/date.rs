@@ -237,12 +237,18 @@ static PARTS: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// Whether a span is a date of which some part is missing, and nothing else. At least a month or
-/// a number must be there.
+/// Whether a span is a date of which some part is left out, and nothing else. Two numbers without
+/// month, "day" or mark ("1, 2015") are a date cut in two by the model, not one left blank.
 fn is_partial(raw: &str) -> bool {
-    let has_part = raw.contains(|letter: char| letter.is_ascii_digit())
-        || PARTS.captures_iter(raw).any(|captures| captures.name("month").is_some());
-    has_part && !PARTS.replace_all(raw, "").contains(char::is_alphanumeric)
+    if PARTS.replace_all(raw, "").contains(char::is_alphanumeric) {
+        return false;
+    }
+    let has_word = PARTS.captures_iter(raw).any(|captures| {
+        let is_day = captures.get(0).is_some_and(|part| part.as_str().eq_ignore_ascii_case("day"));
+        is_day || captures.name("month").is_some()
+    });
+    let runs = raw.split(|letter: char| !letter.is_ascii_digit());
+    has_word || runs.filter(|run| !run.is_empty()).count() == 1
 }
 
 #[cfg(test)]
@@ -330,6 +336,7 @@ mod tests {
         check("June , 2010", "blank");
         check("July 2013", "blank");
         check("1st day of December", "blank");
+        check("day of , 2009", "blank");
         check("ends on [***] unless renewed", "blank");
     }
 
@@ -339,6 +346,8 @@ mod tests {
         check("February 30, 2015", "unread");
         check("the fifth anniversary of the Effective Date", "unread");
         check("five (5) years", "unread");
+        check("1, 2015", "unread");
+        check("this", "unread");
         check("", "unread");
         check("May", "blank");
     }
@@ -363,7 +372,10 @@ mod tests {
             end,
             "unread",
         );
+        check_near("commencing January 1, 2000 for five years", end, "unread");
         check_near("December 31, 2021", end, "2021-12-31");
+        check_near("TERM: November 01, 2014 to October 31, 2017", end, "unread");
+        check_near("TERM: November 01, 2014 to October 31, 2017", "to", "2017-10-31");
     }
 
     proptest! {

@@ -22,6 +22,9 @@ use crate::types::Text;
 /// with every other, and a list so long is no contract's.
 const NAMES_MAX: usize = 256;
 
+/// Limit: words longer than this, in bytes, are a passage and no name.
+const NAME_BYTES_MAX: usize = 400;
+
 /// One mark with its words.
 struct Name {
     mark: Mark,
@@ -32,7 +35,8 @@ struct Name {
 /// The marks to list, in text order.
 pub(super) fn names(marks: &[Mark], text: &Text) -> Vec<Mark> {
     let name = |mark: &Mark| {
-        let words = text.slice(mark.span).map(collapse)?;
+        let words = text.slice(mark.span).filter(|words| words.len() <= NAME_BYTES_MAX)?;
+        let words = collapse(words);
         // Words in front of a quotation mark decide for the rest: `Supplier" or "Acme`.
         let words = words.split(QUOTES).next().unwrap_or_default().to_owned();
         let parts = split(&words);
@@ -338,6 +342,12 @@ mod tests {
             &["HPS Partners, L.P.", "HPS Partners, L.P. II"],
             &["HPS Partners, L.P.", "HPS Partners, L.P. II"],
         );
+    }
+
+    #[test]
+    fn a_passage_is_no_name() {
+        let passage = "Acme and Beta ".repeat(40);
+        check(&format!("{passage}; Redwater LLC"), &[&passage, "Redwater LLC"], &["Redwater LLC"]);
     }
 
     #[test]

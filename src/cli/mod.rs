@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Flow, Problem};
 use crate::error::Fault;
+use crate::eval::{self, EvalArgs};
 use crate::text;
 
 /// Streaming document extraction: Kafka in, small language models, validated records out.
@@ -40,6 +41,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Compare a pipeline's samples with its expected outcomes
     Test(golden::TestArgs),
+    /// Measure a pipeline's model on annotated data
+    Eval(EvalArgs),
     /// Run a pipeline's samples through an embedded Kafka, and show what comes out
     Demo(demo::DemoArgs),
     /// Tell what a code means and what to do about it
@@ -77,7 +80,10 @@ impl From<config::settings::SettingsError> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::Usage(format!("{error:#}"))
+        match error.downcast::<Fault>() {
+            Ok(fault) => Self::Fault(fault),
+            Err(error) => Self::Usage(format!("{error:#}")),
+        }
     }
 }
 
@@ -103,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Extract(args) => extract::extract(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => golden::test(&args),
+        Command::Eval(args) => eval::run(&args).map_err(Failure::from),
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema(args) => schema::schema(&args),

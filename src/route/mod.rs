@@ -22,7 +22,7 @@
 
 mod reject;
 
-use crate::config::pipeline::Output;
+use crate::config::pipeline::{Output, Tombstone};
 use crate::error::Fault;
 use crate::types::{
     Delivery, Header, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room, Sensitive,
@@ -101,10 +101,14 @@ impl<P: Payload> Router<P> {
         Ok(self.refused(&refusal, delivery, part))
     }
 
-    /// A null body passed on under its key: an erasure downstream. Empty where there is no key,
-    /// since the room `decode` refuses such a tombstone.
-    pub fn tombstone(&self, delivery: &Delivery) -> Vec<Outgoing> {
-        let Some(key) = &delivery.key else { return Vec::new() };
+    /// The messages of a null body: passed on under its key, an erasure downstream, where `policy`
+    /// says so. None without a key, since the room `decode` refuses such a tombstone.
+    pub fn tombstone(&self, delivery: &Delivery, policy: Tombstone) -> Vec<Outgoing> {
+        let key = match policy {
+            Tombstone::Ignore => None,
+            Tombstone::Forward => delivery.key.as_ref(),
+        };
+        let Some(key) = key else { return Vec::new() };
         let id = record_id(&self.pipeline, &delivery.position, 0);
         let mut headers = vec![header("sluice-record-id", &id)];
         let traces = delivery.headers.iter().filter(|header| is_trace(&header.name));
@@ -134,4 +138,236 @@ fn is_trace(name: &str) -> bool {
 
 fn header(name: &str, value: &str) -> Header {
     Header { name: name.to_owned(), value: Some(Sensitive::new(value.as_bytes().to_vec())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Payload, Router};
+    use crate::config::pipeline::{Format, Output, Tombstone};
+    use crate::error::Fault;
+    use crate::types::{
+        Delivery, Digest, Extraction, Header, Outcome, OutcomeKind, Outgoing, Position, Provenance,
+        Reason, Record, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
+    };
+
+    /// Bodies of a set length.
+    struct Bodies(usize);
+
+    impl Payload for Bodies {
+        fn record(&self, _record: &Record) -> Result<Vec<u8>, Fault> {
+            Ok(vec![b'r'; self.0])
+        }
+
+        fn review(&self, _review: &Review) -> Result<Vec<u8>, Fault> {
+            Ok(vec![b'v'; self.0])
+        }
+
+        fn content_type(&self) -> &'static str {
+            "application/avro"
+        }
+    }
+
+    const LIMIT: usize = 65_536;
+
+    fn router(body: usize) -> Router<Bodies> {
+        let output = Output {
+            record_topic: "records".to_owned(),
+            review_topic: "reviews".to_owned(),
+            reject_topic: "rejects".to_owned(),
+            format: Format::Avro,
+            schema: "record.avsc".to_owned(),
+            message_bytes_max: LIMIT,
+        };
+        Router::new("contracts", output, Bodies(body))
+    }
+
+    fn delivery(key: Option<&[u8]>, body: Option<Vec<u8>>, headers: &[(&str, &str)]) -> Delivery {
+        let header = |(name, value): &(&str, &str)| super::header(name, value);
+        Delivery {
+            position: Position { topic: "in".into(), partition: 3, offset: 9 },
+            key: key.map(|key| Sensitive::new(key.to_vec())),
+            body: body.map(Sensitive::new),
+            headers: headers.iter().map(header).collect(),
+        }
+    }
+
+    fn record() -> Record {
+        let digest = Digest::of(b"");
+        let name = String::new;
+        Record {
+            id: "contracts/in/3/9/0".to_owned(),
+            document_id: "lease-7".to_owned(),
+            extraction: Extraction::default(),
+            provenance: Provenance {
+                pipeline: name(),
+                pipeline_revision: name(),
+                config_digest: digest,
+                schema_digest: digest,
+                model: name(),
+                model_revision: name(),
+                model_digest: digest,
+                tokenizer_digest: digest,
+                thresholds_digest: digest,
+                sluice_version: name(),
+                text_engine: name(),
+                onnxruntime_version: name(),
+                provider: name(),
+                cpu_class: name(),
+                document_digest: digest,
+                text_digest: None,
+                position: Position { topic: "in".into(), partition: 3, offset: 9 },
+                part: 0,
+            },
+        }
+    }
+
+    fn review() -> Outcome {
+        let code = ReviewCode::RequiredMissing;
+        let reasons = vec![Reason { code, field: None, detail: String::new() }];
+        Outcome::Review(Box::new(Review { record: record(), reasons, text: Sensitive::default() }))
+    }
+
+    fn reject() -> Outcome {
+        Outcome::Reject(Reject::new(RejectCode::PdfInvalid, Room::Text, "no trailer"))
+    }
+
+    fn text<'m>(outgoing: &'m Outgoing, name: &str) -> Option<&'m str> {
+        let header: &Header = outgoing.headers.iter().rev().find(|header| header.name == name)?;
+        std::str::from_utf8(header.value.as_ref()?).ok()
+    }
+
+    fn only(outgoing: Result<Outgoing, Fault>) -> Outgoing {
+        outgoing.unwrap()
+    }
+
+    fn key(outgoing: &Outgoing) -> Option<&[u8]> {
+        outgoing.key.as_ref().map(|key| key.as_slice())
+    }
+
+    fn body(outgoing: &Outgoing) -> &[u8] {
+        outgoing.payload.as_ref().unwrap()
+    }
+
+    #[test]
+    fn records_and_reviews_go_to_their_topics_under_the_key_or_the_document_id() {
+        let headers = [("Traceparent", "00-a-b-01"), ("content-type", "application/pdf")];
+        let keyed = delivery(Some(b"k"), Some(vec![1]), &headers);
+        let bare = delivery(None, Some(vec![1]), &headers);
+        let sent = only(router(9).route(&Outcome::Record(Box::new(record())), &keyed, 0));
+        assert_eq!((sent.topic.as_str(), key(&sent)), ("records", Some(b"k".as_slice())));
+        assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Record), ""));
+        assert_eq!(text(&sent, "content-type"), Some("application/avro"));
+        assert_eq!(text(&sent, "sluice-record-id"), Some("contracts/in/3/9/0"));
+        assert_eq!(text(&sent, "Traceparent"), Some("00-a-b-01"));
+        assert_eq!(sent.headers.len(), 3);
+        let sent = only(router(9).route(&review(), &bare, 0));
+        assert_eq!((sent.topic.as_str(), key(&sent)), ("reviews", Some(b"lease-7".as_slice())));
+        assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Review), "REQUIRED_MISSING"));
+    }
+
+    #[test]
+    fn a_reject_is_the_original_message_with_its_reason() {
+        let headers = [("document-id", "d"), ("Sluice-Code", "OLD"), ("traceparent", "t")];
+        let of = delivery(Some(b"k"), Some(b"%PDF".to_vec()), &headers);
+        let sent = only(router(9).route(&reject(), &of, 2));
+        assert_eq!(
+            (sent.topic.as_str(), key(&sent), body(&sent)),
+            ("rejects", key(&sent), b"%PDF".as_slice())
+        );
+        assert_eq!(key(&sent), Some(b"k".as_slice()));
+        for (name, value) in [
+            ("document-id", "d"),
+            ("traceparent", "t"),
+            ("sluice-outcome", "reject"),
+            ("sluice-code", "PDF_INVALID"),
+            ("sluice-room", "text"),
+            ("sluice-detail", "no trailer"),
+            ("sluice-pipeline", "contracts"),
+            ("sluice-record-id", "contracts/in/3/9/2"),
+            ("sluice-source-topic", "in"),
+            ("sluice-source-partition", "3"),
+            ("sluice-source-offset", "9"),
+            ("sluice-part", "2"),
+        ] {
+            assert_eq!(text(&sent, name), Some(value), "{name}");
+        }
+        assert!(sent.headers.iter().all(|header| header.name != "Sluice-Code"));
+        assert!(text(&sent, "sluice-omitted").is_none());
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_a_reject_with_the_document() {
+        let of = delivery(None, Some(b"doc".to_vec()), &[]);
+        for outcome in [Outcome::Record(Box::new(record())), review()] {
+            let sent = only(router(LIMIT).route(&outcome, &of, 0));
+            assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_TOO_LARGE"));
+            assert_eq!(body(&sent), b"doc");
+        }
+    }
+
+    #[test]
+    fn a_reject_that_is_too_large_says_what_it_leaves_out() {
+        let large = vec![b'x'; LIMIT];
+        let long = "h".repeat(LIMIT);
+        let note = |of: &Delivery, omitted: &str| {
+            let sent = only(router(9).route(&reject(), of, 0));
+            assert_eq!(text(&sent, "sluice-omitted"), Some(omitted));
+            assert_eq!(text(&sent, "sluice-body"), Some("omitted"));
+            assert!(sent.size_bytes() <= LIMIT);
+            (
+                key(&sent).is_some(),
+                serde_json::from_slice::<serde_json::Value>(body(&sent)).unwrap(),
+            )
+        };
+        let of = delivery(Some(b"k"), Some(large.clone()), &[("a", "b")]);
+        let (has_key, json) = note(&of, "body");
+        assert!(has_key);
+        assert_eq!(json["bytes"], LIMIT);
+        assert_eq!(json["digest"], Digest::of(&large).to_string());
+        assert_eq!(json["position"], "in/3/9");
+        assert_eq!(json["code"], "PDF_INVALID");
+        let of = delivery(Some(b"k"), Some(vec![1]), &[("a", &long)]);
+        assert!(note(&of, "body,headers").0);
+        let of = delivery(Some(&large), Some(vec![1]), &[]);
+        assert!(!note(&of, "body,headers,key").0);
+    }
+
+    #[test]
+    fn a_refused_null_body_is_told_by_a_stand_in_and_no_tombstone() {
+        let sent = only(router(9).route(&reject(), &delivery(None, None, &[]), 0));
+        assert_eq!(text(&sent, "sluice-body"), Some("null"));
+        assert!(body(&sent).starts_with(b"{"));
+    }
+
+    #[test]
+    fn a_tombstone_goes_to_both_topics_under_its_key_or_nowhere() {
+        let of = delivery(Some(b"k"), None, &[]);
+        let sent = router(9).tombstone(&of, Tombstone::Forward);
+        let topics: Vec<_> = sent.iter().map(|sent| sent.topic.as_str()).collect();
+        assert_eq!(topics, ["records", "reviews"]);
+        assert!(sent.iter().all(|sent| sent.payload.is_none() && key(sent) == Some(b"k")));
+        assert!(router(9).tombstone(&of, Tombstone::Ignore).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_outcome_of_any_size_gives_one_message_that_fits_and_has_a_body(
+            kind in 0..3, encoded in 0_usize..80_000, key in 0_usize..80_000,
+            document in 0_usize..80_000, headers in 0_usize..80_000,
+        ) {
+            let outcome = match kind {
+                0 => Outcome::Record(Box::new(record())),
+                1 => review(),
+                _ => reject(),
+            };
+            let long = "h".repeat(headers);
+            let of = delivery(Some(&vec![b'k'; key]), Some(vec![1; document]), &[("a", &long)]);
+            let sent = only(router(encoded).route(&outcome, &of, 0));
+            prop_assert!(sent.size_bytes() <= LIMIT);
+            prop_assert!(sent.payload.is_some());
+            prop_assert!(sent.kind == Some(outcome.kind()) || sent.code == "RECORD_TOO_LARGE");
+        }
+    }
 }

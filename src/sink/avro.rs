@@ -14,7 +14,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use jiff::civil::{Date, date};
 use jiff::{ToSpan as _, Unit};
 
-use super::json::Node;
+use super::json::{Node, shortest};
 use crate::registry::schema::Schema;
 
 /// Day 0 of Avro's logical type `date`.
@@ -250,7 +250,7 @@ fn to_json(value: Value) -> Result<serde_json::Value, Unreadable> {
             let date = EPOCH.checked_add(i64::from(days).days()).map_err(|_range| Unreadable)?;
             date.to_string().into()
         }
-        Value::Float(float) => shortest(float)?,
+        Value::Float(float) => shortest(float).into(),
         Value::Array(items) => {
             serde_json::Value::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?)
         }
@@ -283,11 +283,6 @@ fn to_json(value: Value) -> Result<serde_json::Value, Unreadable> {
 fn object(fields: impl Iterator<Item = (String, Value)>) -> Result<serde_json::Value, Unreadable> {
     let fields = fields.map(|(name, value)| Ok((name, to_json(value)?)));
     Ok(serde_json::Value::Object(fields.collect::<Result<_, _>>()?))
-}
-
-/// The float as JSON writes it from [`Node::Float`]: by its shortest decimal, not by its widening.
-fn shortest(float: f32) -> Result<serde_json::Value, Unreadable> {
-    serde_json::from_str(&float.to_string()).map_err(|_not_finite| Unreadable)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Serialize for Node<'_> {
             Self::Null => serializer.serialize_unit(),
             Self::Boolean(value) => serializer.serialize_bool(*value),
             Self::Long(value) => serializer.serialize_i64(*value),
-            Self::Float(value) => serializer.serialize_f32(*value),
+            Self::Float(value) => serializer.serialize_f64(shortest(*value)),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Date(date) => serializer.collect_str(date),
             Self::List(items) => {
@@ -55,6 +55,12 @@ impl Serialize for Node<'_> {
             }
         }
     }
+}
+
+/// The 64-bit float with the same shortest decimal: written as text or kept as a
+/// [`serde_json::Value`], 0.9 stays 0.9 and does not widen to 0.8999999761581421.
+pub(super) fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::NAN)
 }
 
 /// One field column.
@@ -204,11 +210,8 @@ fn count(offset: usize) -> Node<'static> {
 }
 
 fn reason(reason: &Reason) -> Node<'_> {
-    // The wire name stands once, in the type's serde attribute.
-    let code = serde_json::to_value(reason.code).ok();
-    let code = code.and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default();
     Node::Struct(vec![
-        named("code", Node::Text(Cow::Owned(code))),
+        named("code", text(reason.code.name())),
         named("field", reason.field.as_deref().map_or(Node::Null, text)),
         named("detail", text(&reason.detail)),
     ])

@@ -328,6 +328,7 @@ mod tests {
             label: name.to_owned(),
             kind,
             many,
+            near: None,
         };
         let fields = [
             field("title", FieldKind::Text, false),

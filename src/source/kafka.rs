@@ -34,6 +34,9 @@ const STATISTICS_INTERVAL_MS: u32 = 1_000;
 /// A partition that is behind and delivers nothing for so long is warned of; twice so long ends
 /// the process.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A worker that is gone without a word loses its partitions after so long, under the classic
+/// protocol; under KIP-848 the broker's setting holds.
+const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
 /// Longest wait for the group to be left in order.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -399,10 +402,10 @@ fn connect<T: Send>(
         .set("fetch.message.max.bytes", "8388608");
     if is_classic {
         // Cooperative rebalances with own commits have open faults in librdkafka (#4059).
-        config
-            .set("group.protocol", "classic")
-            .set("partition.assignment.strategy", "roundrobin")
-            .set("session.timeout.ms", "10000");
+        config.set("group.protocol", "classic").set("partition.assignment.strategy", "roundrobin");
+        if config.get("session.timeout.ms").is_none() {
+            config.set("session.timeout.ms", CLASSIC_SESSION_TIMEOUT_MS.to_string());
+        }
     } else {
         config.set("group.protocol", "consumer");
     }

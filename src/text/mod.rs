@@ -320,7 +320,7 @@ fn engine_missing(launch: &Launch, words: &str) -> Fault {
         FaultClass::Fatal,
         format!(
             "loading PDFium from `{path}`: {words}; set `--pdfium` or `SLUICE_PDFIUM_PATH` to \
-             libpdfium.so, which `scripts/fetch-runtime` fetches, or `text.pdf_engine: pdf_extract`"
+             libpdfium.so, which `make runtime` fetches, or `text.pdf_engine: pdf_extract`"
         ),
     )
 }

@@ -145,7 +145,8 @@ impl Running {
             Ok(None) => return,
             Ok(Some(Err(reject))) => self.refuse(work, Outcome::Reject(reject)),
             Ok(Some(Ok(Decoded::Tombstone))) => {
-                let outgoing = self.router.tombstone(&work.delivery);
+                let policy = self.engine.flow.pipeline.input.tombstone;
+                let outgoing = self.router.tombstone(&work.delivery, policy);
                 self.settle(work, outgoing);
             }
             Ok(Some(Ok(Decoded::Documents(documents)))) => {

@@ -1,6 +1,9 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod delivery;
+
+#[cfg(test)]
 mod onnx;
 #[cfg(test)]
 mod pdf_maker;
@@ -10,10 +13,10 @@ mod servers;
 mod support;
 #[cfg(test)]
 mod text;
+mod text_child;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
-mod text_child;
 #[cfg(feature = "test-data")]
 mod values;

@@ -183,24 +183,15 @@ fn nothing_outlives_the_test_process() {
     let reaper = Reaper::start();
     let folder = reaper.folder().to_owned();
     std::fs::write(folder.join("log"), "text").unwrap();
-    let mut children = Vec::new();
-    for _ in 0..2 {
-        let mut command = shell("sleep 600 & wait");
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command.spawn().unwrap();
-        reaper.watch(child.id());
-        children.push(child);
-    }
-    let mut spared = children.pop().unwrap();
+    let mut watched = Process::spawn("watched", shell("sleep 600 & wait"));
+    let mut spared = Process::spawn("spared", shell("sleep 600 & wait"));
+    reaper.watch(watched.id());
+    reaper.watch(spared.id());
     reaper.forget(spared.id());
 
     // What the kernel does to the pipe when the test process is gone.
     drop(reaper);
-    let mut watched = children.pop().unwrap();
-    let status = wait_for("end of a watched child", SOON, || watched.try_wait().unwrap());
-    assert!(was_killed(status));
-    assert_eq!(spared.try_wait().unwrap(), None, "a forgotten child is left alone");
+    assert!(was_killed(watched.wait(SOON)));
+    assert_eq!(spared.exited(), None, "a forgotten child is left alone");
     assert!(!folder.exists());
-    spared.kill().unwrap();
-    spared.wait().unwrap();
 }

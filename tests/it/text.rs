@@ -14,13 +14,13 @@ use crate::pdf_maker::{Pdf, Stream};
 /// Both readers of PDF.
 const ENGINES: [PdfEngine; 2] = [PdfEngine::Pdfium, PdfEngine::PdfExtract];
 
-/// `PDFium`'s shared library, where the environment or `scripts/fetch-runtime` has put it.
+/// `PDFium`'s shared library, where the environment or `make runtime` has put it.
 pub fn pdfium_path() -> PathBuf {
     let path = std::env::var_os("SLUICE_PDFIUM_PATH").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/libpdfium.so"),
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/lib/libpdfium.so"),
         PathBuf::from,
     );
-    assert!(path.is_file(), "no PDFium at {}: run scripts/fetch-runtime", path.display());
+    assert!(path.is_file(), "no PDFium at {}: run make runtime", path.display());
     path
 }
 
@@ -257,7 +257,7 @@ fn a_missing_library_is_fatal_and_says_what_to_do() {
             let words = fault.chain();
             let path =
                 pdfium_path.as_ref().map_or("(none)".into(), |path| path.display().to_string());
-            for part in [&path, "--pdfium", "SLUICE_PDFIUM_PATH", "scripts/fetch-runtime"] {
+            for part in [&path, "--pdfium", "SLUICE_PDFIUM_PATH", "make runtime"] {
                 assert!(words.contains(part), "{words}");
             }
         }

@@ -1,6 +1,6 @@
 //! A real Apache Kafka broker, and what tests do with it.
 //!
-//! The broker is one KRaft node on free ports of 127.0.0.1. It is started by the first test that asks for it and dies with
+//! The broker is one node in `KRaft` mode on free ports of 127.0.0.1. It is started by the first test that asks for it and dies with
 //! the test process. `KAFKA_BROKERS` names servers to use instead.
 
 use std::collections::BTreeMap;
@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
@@ -95,14 +97,16 @@ fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> Strin
         ("group.consumer.min.heartbeat.interval.ms", "500"),
         ("group.min.session.timeout.ms", "1000"),
         ("group.consumer.min.session.timeout.ms", "1000"),
+        // A member that was killed is missed after 6 s, not 45.
+        ("group.consumer.session.timeout.ms", "6000"),
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     ];
     // The last value of a name wins in a properties file.
     let all = settings.iter().chain(overrides);
-    all.map(|(name, value)| format!("{name}={value}\n")).collect()
+    all.map(|(name, value)| [name, "=", value, "\n"].concat()).collect()
 }
 
-/// The broker in the KRaft quorum answers before it takes clients; it is ready when it names itself.
+/// The port opens before it takes clients; it is ready when it names itself.
 fn answers(address: &str) -> bool {
     let socket = address.parse().expect("an address of the form 127.0.0.1:port");
     TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_ok() && {
@@ -129,7 +133,7 @@ pub(crate) fn client() -> ClientConfig {
     config
 }
 
-fn create<T: rdkafka::config::FromClientConfig>(config: &ClientConfig) -> T {
+fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
     config.create().expect("creating a Kafka client")
 }
 
@@ -311,12 +315,12 @@ fn read_all(topic: &str, isolation: &str) -> Vec<Seen> {
     let consumer: BaseConsumer = create(&config);
     let metadata =
         consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT).expect("asking for a topic");
-    let partitions = metadata.topics().iter().flat_map(|it| it.partitions());
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
 
     // The end of each partition at this moment: the last stable offset or the high watermark, as the isolation level has it.
     let mut ends = BTreeMap::new();
     let mut assignment = TopicPartitionList::new();
-    for partition in partitions.map(rdkafka::metadata::MetadataPartition::id) {
+    for partition in partitions.map(MetadataPartition::id) {
         let range = consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT);
         let (first, end) = range.expect("asking for the end of a partition");
         if first < end {

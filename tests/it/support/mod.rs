@@ -1,8 +1,12 @@
 //! What the integration tests share: real servers, child processes, and the checker of deliveries.
 //!
+//! The servers are shared by all tests of a process: run them with `cargo test`, since a runner that starts a process for
+//! each test would start a broker for each.
+//!
 //! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
 
 pub(crate) mod checker;
+pub(crate) mod flow;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
 pub(crate) mod process;

@@ -1,0 +1,248 @@
+//! The promise: every part ends in exactly one outcome, whatever is killed. On a real broker.
+
+use std::time::{Duration, Instant};
+
+use crate::support::checker::Kind;
+use crate::support::flow::{Flow, json, short_contract};
+use crate::support::kafka::{self, Input};
+use crate::support::process::was_killed;
+
+/// Long enough for a model to load and a group to settle on a busy machine.
+const LONG: Duration = Duration::from_secs(180);
+
+/// A small generator (xorshift64, Marsaglia 2003) with a fixed seed, so that a failure can be
+/// repeated.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+#[test]
+fn killed_ten_times_and_joined_by_another_no_part_is_lost_or_doubled() {
+    let flow =
+        Flow::new(4, "delivery:\n  commit_interval_ms: 200\n  transaction_timeout_ms: 5000\n");
+    let mut dice = Dice(0x5EED_1234_ABCD);
+    let (mut inputs, mut positions) = (Vec::new(), Vec::new());
+    let mut unfinished_at_kill = 0;
+    let mut fenced_count = 0;
+    let mut worker = flow.worker("a", &[]);
+    let mut second = None;
+    for kill in 0..10 {
+        let batch: Vec<_> = (0..100).map(|number| short_contract(kill * 100 + number)).collect();
+        positions.extend(kafka::produce(&flow.input, &batch));
+        inputs.extend(batch);
+        if kill == 2 {
+            second = Some(flow.worker("b", &[]));
+        }
+        if let (7, Some(mut leaver)) = (kill, second.take_if(|_| kill == 7)) {
+            leaver.sigterm();
+            assert!(leaver.wait(LONG).success(), "{}", leaver.tail());
+        }
+        let pause = Duration::from_millis(1_000 + dice.roll(2_500));
+        let since = Instant::now();
+        while since.elapsed() < pause {
+            std::thread::sleep(Duration::from_millis(20));
+            if worker.exited().is_some() {
+                // The broker may take a worker that comes back for its own ghost while it aborts
+                // the ghost's transaction; a supervisor starts it again.
+                assert!(worker.stderr().contains("is fenced"), "{}", worker.tail());
+                fenced_count += 1;
+                worker = flow.worker("a", &[]);
+            }
+        }
+        assert!(was_killed(worker.kill9()));
+        unfinished_at_kill += usize::from(flow.seen().len() < inputs.len());
+        worker = flow.worker("a", &[]);
+    }
+    assert!(fenced_count <= 3, "fenced {fenced_count} times by ghosts of its own");
+    assert!(unfinished_at_kill >= 5, "only {unfinished_at_kill} kills met a worker at work");
+    flow.wait_for(inputs.len(), &mut worker, LONG);
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    let report = flow.check(&inputs, &positions);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn the_classic_protocol_keeps_the_promise_too() {
+    let flow =
+        Flow::new(2, "delivery:\n  commit_interval_ms: 200\n  transaction_timeout_ms: 5000\n");
+    let classic = ["--group-protocol", "classic", "--kafka", "session.timeout.ms=3000"];
+    let inputs: Vec<_> = (0..150).map(short_contract).collect();
+    let positions = kafka::produce(&flow.input, &inputs);
+    let mut first = flow.worker("a", &classic);
+    flow.wait_for(1, &mut first, LONG);
+    let mut second = flow.worker("b", &classic);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(was_killed(first.kill9()));
+    flow.wait_for(inputs.len(), &mut second, LONG);
+    second.sigterm();
+    assert!(second.wait(LONG).success(), "{}", second.tail());
+    let report = flow.check(&inputs, &positions);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn at_least_once_repeats_with_the_same_ids_and_loses_nothing() {
+    let flow = Flow::new(2, "delivery:\n  guarantee: at_least_once\n  commit_interval_ms: 200\n");
+    let inputs: Vec<_> = (0..120).map(short_contract).collect();
+    let positions = kafka::produce(&flow.input, &inputs);
+    let mut worker = flow.worker("a", &[]);
+    flow.wait_for(1, &mut worker, LONG);
+    assert!(was_killed(worker.kill9()));
+    let mut worker = flow.worker("a", &[]);
+    flow.wait_for(inputs.len(), &mut worker, LONG);
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    let report = flow.check(&inputs, &positions);
+    assert!(report.lost.is_empty() && report.unexpected.is_empty(), "{report}");
+    assert!(report.contradictory.is_empty(), "{report}");
+}
+
+#[test]
+fn a_second_worker_of_the_same_instance_fences_the_first_which_says_so_and_exits() {
+    let flow = Flow::new(1, "");
+    let inputs = [short_contract(0)];
+    kafka::produce(&flow.input, &inputs);
+    let mut first = flow.worker("same", &[]);
+    flow.wait_for(1, &mut first, LONG);
+    let mut second = flow.worker("same", &[]);
+    crate::support::wait_for("a second worker", LONG, || {
+        second.logs().iter().any(|line| line["message"] == "running").then_some(())
+    });
+    // Whoever holds the partition now meets more work; the first one is fenced as it commits, or
+    // has lost the partition and is fenced when it gets it back.
+    let more: Vec<_> = (1..40).map(short_contract).collect();
+    kafka::produce(&flow.input, &more);
+    second.kill9();
+    let status = first.wait(LONG);
+    assert_eq!(status.code(), Some(1), "{}", first.tail());
+    let told = first.stderr();
+    assert!(told.contains("is fenced") && told.contains("SLUICE_INSTANCE"), "{}", first.tail());
+}
+
+#[test]
+fn gaps_of_aborted_transactions_hold_nothing_up() {
+    use rdkafka::producer::Producer as _;
+    let flow = Flow::new(1, "");
+    let producer = kafka::producer(&[("transactional.id", &crate::support::unique("sender"))]);
+    producer.init_transactions(LONG).unwrap();
+    let (mut inputs, mut positions) = (Vec::new(), Vec::new());
+    for round in 0..6 {
+        let batch = [short_contract(round)];
+        producer.begin_transaction().unwrap();
+        let sent = kafka::send_all(&producer, &flow.input, &batch);
+        if round % 2 == 0 {
+            producer.commit_transaction(LONG).unwrap();
+            inputs.extend(batch);
+            positions.extend(sent);
+        } else {
+            producer.abort_transaction(LONG).unwrap();
+        }
+    }
+    let mut worker = flow.worker("a", &[]);
+    flow.wait_for(inputs.len(), &mut worker, LONG);
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    let report = flow.check(&inputs, &positions);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn every_bad_input_ends_as_one_reject_with_its_code_and_the_rest_goes_on() {
+    let flow = Flow::new(1, "text:\n  text_bytes_max: 1000000\n");
+    let plain = |key: &str, body: &[u8], kind: &str| {
+        Input::new(key, body).header("content-type", kind.as_bytes())
+    };
+    let big = vec![b'a'; 2_000_000];
+    let registry_id = [0, 0x7f, 0xff, 0xff, 0x01, 2, 3];
+    let avro = "application/vnd.sluice.document+avro";
+    let json_kind = "application/vnd.sluice.document+json";
+    let cases = [
+        ("DOCUMENT_EMPTY", plain("empty", b"", "text/plain")),
+        ("TYPE_UNSUPPORTED", plain("word", b"PK\x03\x04", "application/msword")),
+        ("PDF_INVALID", plain("cut", b"%PDF-1.7\n1 0 obj\n<< /Type", "application/pdf")),
+        ("TEXT_TOO_LARGE", plain("long", &big, "text/plain")),
+        ("ENCODING_INVALID", plain("latin", b"caf\xe9 au lait for the parties", "text/plain")),
+        ("SCHEMA_UNKNOWN", plain("avro", &registry_id, avro)),
+        ("TYPE_MISMATCH", plain("liar", b"%PDF-1.4\n%%EOF", "text/plain")),
+        ("ENVELOPE_INVALID", plain("json", b"{\"content\": ", json_kind)),
+    ];
+    let mut inputs: Vec<_> = cases.iter().map(|(_, input)| input.clone()).collect();
+    inputs.push(short_contract(7));
+    let positions = kafka::produce(&flow.input, &inputs);
+    let mut worker = flow.worker("a", &["--kafka", "receive.message.max.bytes=100000000"]);
+    let seen = flow.wait_for(inputs.len(), &mut worker, LONG);
+    let report = flow.check(&inputs, &positions);
+    assert!(report.is_clean(), "{report}");
+    for (code, input) in &cases {
+        let (kind, reject) = seen.iter().find(|(_, seen)| seen.key == input.key).unwrap();
+        assert_eq!((*kind, reject.header("sluice-code").as_deref()), (Kind::Reject, Some(*code)));
+        let is_whole = reject.payload == input.payload;
+        assert!(is_whole || reject.header("sluice-omitted").as_deref() == Some("body"), "{code}");
+    }
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    for line in worker.logs() {
+        let line = line.to_string();
+        assert!(!line.contains("au lait") && !line.contains("SUPPLY AGREEMENT"), "{line}");
+    }
+}
+
+#[test]
+fn a_tombstone_is_passed_on_under_its_key() {
+    let flow = Flow::new(1, "");
+    let tombstone = Input { key: Some(b"gone".to_vec()), ..Input::default() };
+    kafka::produce(&flow.input, &[tombstone]);
+    let mut worker = flow.worker("a", &[]);
+    let seen = flow.wait_for(2, &mut worker, LONG);
+    let kinds: Vec<_> = seen.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [Kind::Record, Kind::Review]);
+    for (_, seen) in seen {
+        assert_eq!((seen.key.as_deref(), seen.payload), (Some(b"gone".as_slice()), None));
+    }
+}
+
+#[test]
+fn the_same_document_gives_the_same_record_in_any_company() {
+    let texts: Vec<_> = (0..30).map(short_contract).collect();
+    let run = |order: &[usize]| {
+        let flow = Flow::new(1, "");
+        let inputs: Vec<_> = order.iter().map(|number| texts[*number].clone()).collect();
+        kafka::produce(&flow.input, &inputs);
+        let mut worker = flow.worker("a", &[]);
+        let seen = flow.wait_for(inputs.len(), &mut worker, LONG);
+        let mut bodies: Vec<_> = seen
+            .into_iter()
+            .map(|(_, seen)| {
+                let mut body = json(&seen);
+                // Where a document stood is no part of what it says.
+                for place in ["/provenance", "/record/provenance"] {
+                    if let Some(part) = body.pointer_mut(place).and_then(|it| it.as_object_mut()) {
+                        for name in ["source_topic", "source_offset", "config_digest"] {
+                            part.remove(name);
+                        }
+                    }
+                }
+                for place in ["", "/record"] {
+                    if let Some(part) = body.pointer_mut(place).and_then(|it| it.as_object_mut()) {
+                        part.remove("record_id");
+                    }
+                }
+                (body["document_id"].to_string(), body.to_string())
+            })
+            .collect();
+        bodies.sort();
+        bodies
+    };
+    let forward: Vec<_> = (0..texts.len()).collect();
+    let backward: Vec<_> = forward.iter().rev().copied().collect();
+    assert_eq!(run(&forward), run(&backward));
+    assert_eq!(run(&[3]).first(), run(&forward).iter().find(|(id, _)| id == "\"contract-3\""));
+}
