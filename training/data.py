@@ -63,19 +63,26 @@ def load_documents(data, split, tokenizer, labels):
     return [Document(record, tokenizer, labels) for record in read_split(data, split)]
 
 
-def epoch_windows(documents, content, negative_rate, rng):
+def windows_of(document, content, rng):
+    """First tokens of windows that cover the document, on a grid with a random shift."""
+    n = len(document.ids)
+    shift = int(rng.integers(content))
+    return sorted({0, max(0, n - content), *range(shift, max(1, n - content), content)})
+
+
+def epoch_windows(documents, content, negative_rate, rng, rare=frozenset(), rare_passes=0):
     """(document, first token) of one epoch: every window with an annotated span and a share of
-    the others. The grid shifts from epoch to epoch so that spans meet different contexts."""
+    the others, then again those with a span of a rare label. The grid shifts from pass to pass
+    so that spans meet different contexts."""
     windows = []
     for index, document in enumerate(documents):
-        n = len(document.ids)
-        shift = int(rng.integers(content))
-        starts = {0, max(0, n - content), *range(shift, max(1, n - content), content)}
-        for start in sorted(starts):
-            end = start + content
-            positive = any(a < end and b > start for _, a, b in document.spans)
-            if positive or rng.random() < negative_rate:
-                windows.append((index, start))
+        for turn in range(1 + rare_passes):
+            for start in windows_of(document, content, rng):
+                labels = {label for label, a, b in document.spans
+                          if a < start + content and b > start}
+                keep = labels & rare if turn else labels or rng.random() < negative_rate
+                if keep:
+                    windows.append((index, start))
     rng.shuffle(windows)
     return windows
 

@@ -19,6 +19,7 @@ from data import (
 )
 from model import TokenTagger, find_base
 
+
 def label_prior(documents, n_labels):
     positive = np.zeros(n_labels)
     for document in documents:
@@ -27,17 +28,25 @@ def label_prior(documents, n_labels):
     return positive / sum(len(document.ids) for document in documents)
 
 
-def loss_of(logits, mask, targets, sentence, count, clause_labels):
+def positive_weights(count, power):
+    """Weight of the positives: above 1 for labels rarer than the median one, at most 4."""
+    weights = np.clip((np.median(count) / np.maximum(count, 1)) ** power, 1.0, 4.0)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def loss_of(logits, mask, targets, sentence, count, clause_labels, positive):
     """Token loss plus the loss of the mean logit of each sentence, which is what the decoder
     ranks by: it counts a short sentence as much as a long one."""
-    token = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(-1)
+    token = F.binary_cross_entropy_with_logits(
+        logits, targets, reduction="none", pos_weight=positive).sum(-1)
     token = token[mask].mean()
     inside = sentence >= 0
     index = sentence[inside]
     size = torch.zeros(count).index_add_(0, index, torch.ones(len(index)))[:, None]
     mean = torch.zeros(count, logits.shape[-1]).index_add_(0, index, logits[inside]) / size
     share = torch.zeros(count, logits.shape[-1]).index_add_(0, index, targets[inside]) / size
-    sent = F.binary_cross_entropy_with_logits(mean, (share > 0.5).float(), reduction="none")
+    sent = F.binary_cross_entropy_with_logits(
+        mean, (share > 0.5).float(), reduction="none", pos_weight=positive)
     return token, (sent * clause_labels).sum(-1).mean()
 
 
@@ -46,6 +55,10 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--base", help="folder of the base encoder (default: installed package)")
+    parser.add_argument("--resume", help="start from this checkpoint, not from the base")
+    parser.add_argument("--rare-power", type=float, default=0.0, help="see positive_weights")
+    parser.add_argument("--rare-passes", type=int, default=0, help="extra passes for rare labels")
+    parser.add_argument("--rare-spans", type=int, default=130, help="fewer spans make a label rare")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=1e9, help="end the schedule by then")
     parser.add_argument("--tokens", type=int, default=256, help="window size")
@@ -67,7 +80,11 @@ def main():
     labels = read_labels(args.data)
     documents = load_documents(args.data, "train", load_tokenizer(base / "tokenizer.json"), labels)
     model = TokenTagger.from_base(base, len(labels), label_prior(documents, len(labels)))
+    if args.resume:
+        model.load_state_dict(torch.load(args.resume, weights_only=True))
     model.dropout = args.dropout
+    count = np.bincount([label for d in documents for label, _, _ in d.spans], minlength=len(labels))
+    positive = positive_weights(count, args.rare_power)
     # Answers shorter than a sentence take no part in the sentence loss.
     clause_labels = torch.tensor([float(name not in PHRASE_LABELS) for name in labels])
 
@@ -82,8 +99,9 @@ def main():
     peak = [group["lr"] for group in groups]
     content = args.tokens - 2
 
-    # The later epochs are as long as the first one, near enough for the schedule.
-    epochs = [epoch_windows(documents, content, args.negatives, rng) for _ in range(args.epochs)]
+    rare = frozenset(np.flatnonzero(count < args.rare_spans).tolist())
+    epochs = [epoch_windows(documents, content, args.negatives, rng, rare, args.rare_passes)
+              for _ in range(args.epochs)]
     total = sum(math.ceil(len(windows) / args.rows) for windows in epochs)
     began, step, seen = time.time(), 0, 0
     recent = []
@@ -100,7 +118,8 @@ def main():
             ids, mask, targets, sentence = (torch.from_numpy(part) for part in batch[:4])
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(ids, None if mask.all() else mask)
-            token, sent = loss_of(logits.float(), mask, targets, sentence, batch[4], clause_labels)
+            token, sent = loss_of(logits.float(), mask, targets, sentence, batch[4], clause_labels,
+                                  positive)
             (token + args.sentence_weight * sent).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
