@@ -70,7 +70,7 @@ const RECORD: &str = r#"{
 "#;
 
 /// A folder with a bundle and, in `leases/`, a pipeline of this text with one sample.
-pub fn folder(pipeline: &str) -> TempDir {
+pub(super) fn folder(pipeline: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = root.path().join(name);
