@@ -4,6 +4,8 @@
 mod delivery;
 
 #[cfg(test)]
+mod eval;
+#[cfg(test)]
 mod onnx;
 #[cfg(test)]
 mod pdf_maker;
