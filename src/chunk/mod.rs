@@ -81,14 +81,16 @@ mod tests {
     fn the_last_window_is_the_first_that_reaches_the_end() {
         let window = window(12, 7);
         for (tokens, expected) in [
-            (1, vec![(0, 1)]),
-            (10, vec![(0, 10)]),
-            (11, vec![(0, 10), (7, 11)]),
-            (17, vec![(0, 10), (7, 17)]),
-            (18, vec![(0, 10), (7, 17), (14, 18)]),
+            (1, &[(0, 1)][..]),
+            (10, &[(0, 10)]),
+            (11, &[(0, 10), (7, 11)]),
+            (17, &[(0, 10), (7, 17)]),
+            (18, &[(0, 10), (7, 17), (14, 18)]),
         ] {
-            let cut = windows(tokens, &window).into_iter();
-            let found: Vec<_> = cut.map(|range| (range.start, range.end)).collect();
+            let found: Vec<_> = windows(tokens, &window)
+                .into_iter()
+                .map(|range| (range.start, range.end))
+                .collect();
             assert_eq!(found, expected, "{tokens} tokens");
         }
     }

@@ -2,7 +2,8 @@
 
 #[cfg(test)]
 mod delivery;
-
+#[cfg(test)]
+mod eval;
 #[cfg(test)]
 mod onnx;
 #[cfg(all(test, feature = "test-data"))]

@@ -19,9 +19,9 @@ pub fn library() -> PathBuf {
     std::env::var_os("ORT_DYLIB_PATH").map_or_else(fetched, PathBuf::from)
 }
 
-/// The bundle of the contracts pipeline.
-pub fn bundle() -> Bundle {
-    Bundle::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/contracts")).unwrap()
+/// The folder of the contracts bundle.
+pub fn bundle_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/contracts")
 }
 
 /// What all tests of this file share: loading takes most of their time.
@@ -32,7 +32,7 @@ struct Rig {
 }
 
 static RIG: LazyLock<Rig> = LazyLock::new(|| {
-    let bundle = Arc::new(bundle());
+    let bundle = Arc::new(Bundle::load(&bundle_dir()).unwrap());
     let tokenizer = Tokenizer::load(&bundle).map_err(|fault| fault.chain()).unwrap();
     let pool = start(&bundle, 2, Device::Cpu, library()).unwrap();
     Rig { bundle, tokenizer, pool }

@@ -24,10 +24,11 @@ const WIRING: &[&str] = &["cli", "eval", "lib", "main", "worker"];
 
 /// Foreign crates with the only places that may name them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("anyhow", &["src/cli/", "src/main.rs"]),
+    ("anyhow", &["src/cli/", "src/eval/", "src/main.rs"]),
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
     ("axum", &["src/health.rs"]),
-    ("clap", &["src/cli/", "src/config/", "src/main.rs"]),
+    ("clap", &["src/cli/", "src/config/", "src/eval/", "src/main.rs"]),
+    ("flate2", &["src/eval/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
     ("ort", &["src/infer/"]),

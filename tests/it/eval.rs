@@ -1,0 +1,71 @@
+//! `sluice eval`: the same figures as the reference, by the same code as the worker.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use sluice::eval::{EvalArgs, Report, measure};
+use sluice::text::Launch;
+
+use super::onnx::{bundle_dir, library};
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: EvalArgs,
+}
+
+fn evaluate(data: &Path, more: &[&str]) -> anyhow::Result<Report> {
+    let [dir, data, library] =
+        [bundle_dir(), data.to_owned(), library()].map(|path| path.display().to_string());
+    let fixed = ["eval", &dir, "--data", &data, "--onnxruntime", &library];
+    let args = Command::parse_from(fixed.iter().chain(more)).args;
+    let pdfium_path = args.compute.pdfium().ok();
+    let program = env!("CARGO_BIN_EXE_sluice").into();
+    measure(&args, Launch { program, pdfium_path, documents_max: 500 })
+}
+
+/// A data set of one line a record.
+fn data_set(records: &[Value]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for record in records {
+        writeln!(file, "{record}").unwrap();
+    }
+    file
+}
+
+fn record(text: &str, answers: &[(&str, &str)]) -> Value {
+    let span = |(label, words): &(&str, &str)| {
+        let (before, _) = text.split_once(words).unwrap();
+        let start = before.chars().count();
+        json!({"label": label, "start": start, "end": start + words.chars().count()})
+    };
+    json!({"id": "made-up", "text": text, "spans": answers.iter().map(span).collect::<Vec<_>>()})
+}
+
+#[test]
+fn a_plain_clause_is_found_and_counted() {
+    let law = "This Agreement shall be governed by and construed in accordance with the laws of \
+               the State of New York, without regard to its conflict of laws principles.";
+    let with = format!("\u{201c}Acme\u{201d} and Caf\u{e9} Ltd. agree as follows. {law} The end.");
+    let without = "The weather was fine, and nobody spoke of contracts at all.";
+    let data = data_set(&[record(&with, &[("Governing Law", law)]), record(without, &[])]);
+    let report = evaluate(data.path(), &[]).unwrap();
+    assert_eq!(report.text.documents, 2);
+    assert!(report.pdf.is_none());
+    let label = report.text.labels.iter().find(|label| label.label == "Governing Law").unwrap();
+    assert_eq!((label.documents, label.spans, label.flag_ap), (1, 1, Some(1.0)));
+    assert_eq!(label.span_aupr, Some(1.0));
+    let other = report.text.labels.iter().find(|label| label.label == "Insurance").unwrap();
+    assert_eq!((other.documents, other.flag_ap, other.span_aupr), (0, None, None));
+}
+
+#[test]
+fn what_cannot_be_measured_says_why() {
+    let data = data_set(&[record("Some text.", &[("No Such Label", "text")])]);
+    let error = evaluate(data.path(), &[]).unwrap_err();
+    assert!(format!("{error:#}").contains("the model has no label `No Such Label`"), "{error:#}");
+    let error = evaluate(Path::new("no-such-file.jsonl"), &[]).unwrap_err();
+    assert!(format!("{error:#}").contains("no-such-file.jsonl"), "{error:#}");
+}
