@@ -1,5 +1,5 @@
-//! The 98 files of `pdf_corpus`, most of them made to break readers of PDF, against an outcome that
-//! was written for each by hand.
+//! The 98 files of `pdf_corpus`, most of them made to break readers of PDF, against the outcome that
+//! a person would expect of each.
 //!
 //! `chars_min` counts characters that are not white space. Where nothing else is said it is 95 % of
 //! what poppler's `pdftotext` finds, so it measures this engine by another one. `why` says what is
