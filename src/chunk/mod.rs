@@ -64,3 +64,70 @@ fn owned(windows: &[Range<usize>]) -> Vec<Range<usize>> {
     }
     owned
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{owned, windows};
+    use crate::config::bundle::Window;
+
+    fn window(tokens_max: usize, stride_tokens: usize) -> Window {
+        let (first_id, last_id, pad_id) = (101, 102, 0);
+        Window { tokens_max, stride_tokens, pad_multiple_tokens: 1, first_id, last_id, pad_id }
+    }
+
+    #[test]
+    fn the_last_window_is_the_first_that_reaches_the_end() {
+        let window = window(12, 7);
+        for (tokens, expected) in [
+            (1, vec![0..1]),
+            (10, vec![0..10]),
+            (11, vec![0..10, 7..11]),
+            (17, vec![0..10, 7..17]),
+            (18, vec![0..10, 7..17, 14..18]),
+        ] {
+            assert_eq!(windows(tokens, &window), expected, "{tokens} tokens");
+        }
+    }
+
+    #[test]
+    fn neighbours_meet_in_the_middle_of_their_overlap() {
+        // Overlap 7..10: token 8 stands equally far from both edges and goes to the earlier one.
+        assert_eq!(owned(&[0..10, 7..17]), [0..9, 9..17]);
+        // Overlap 6..10: tokens 6 and 7 are farther from the edge at 10.
+        assert_eq!(owned(&[0..10, 6..16]), [0..8, 8..16]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_is_owned_once_by_its_most_central_window(
+            tokens in 1_usize..200,
+            content in 2_usize..24,
+            share in 0_usize..100,
+        ) {
+            let stride = content.div_ceil(2) + share % (content / 2 + 1);
+            let windows = windows(tokens, &window(content + 2, stride));
+            let owned = owned(&windows);
+            prop_assert_eq!(owned.iter().map(|range| range.len()).sum::<usize>(), tokens);
+            prop_assert_eq!(owned[0].start, 0);
+            prop_assert!(owned.windows(2).all(|pair| pair[0].end == pair[1].start));
+            // The ends of the text are no edges.
+            let edge = |index: usize, token: usize| {
+                let window = &windows[index];
+                let before = if window.start == 0 { usize::MAX } else { token - window.start };
+                let after = if window.end == tokens { usize::MAX } else { window.end - 1 - token };
+                before.min(after)
+            };
+            for (index, range) in owned.iter().enumerate() {
+                for token in range.clone() {
+                    prop_assert!(windows[index].contains(&token));
+                    for other in (0..windows.len()).filter(|at| windows[*at].contains(&token)) {
+                        let (mine, others) = (edge(index, token), edge(other, token));
+                        prop_assert!(mine > others || mine == others && index <= other);
+                    }
+                }
+            }
+        }
+    }
+}

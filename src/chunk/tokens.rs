@@ -104,3 +104,160 @@ fn pieces(body: &str, piece_bytes: usize) -> Vec<Range<usize>> {
 const fn is_cut(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Tokenizer, pieces};
+
+    /// A small tokenizer of the kind that the contracts bundle has: the same normaliser,
+    /// pre-tokeniser and special tokens, and pieces of one or two letters.
+    fn tokenizer() -> Tokenizer {
+        let mut vocabulary = serde_json::Map::new();
+        let letters = || ('a'..='z').chain("中文각.-ß".chars()).map(String::from);
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
+        let more = ["##ab", "ab", "fi", "##é", "[", "]"].map(str::to_owned);
+        let tokens = special.iter().cloned().chain(letters());
+        for token in tokens.chain(letters().map(|letter| format!("##{letter}"))).chain(more) {
+            let id = vocabulary.len();
+            vocabulary.entry(token).or_insert_with(|| id.into());
+        }
+        let added: Vec<_> = special
+            .iter()
+            .map(|token| {
+                serde_json::json!({
+                    "id": vocabulary[token], "content": token, "special": true,
+                    "normalized": false, "single_word": false, "lstrip": false, "rstrip": false,
+                })
+            })
+            .collect();
+        let json = serde_json::json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+            "normalizer": {"type": "BertNormalizer", "clean_text": true, "lowercase": true,
+                           "handle_chinese_chars": true, "strip_accents": null},
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "post_processor": null, "decoder": null,
+            "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": vocabulary,
+                      "continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+        });
+        Tokenizer { inner: tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap() }
+    }
+
+    /// The words of the tokens of `text`, without the mark of a continued word.
+    fn words(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+        let encoding = tokenizer.inner.encode(text, false).unwrap();
+        let bare = |token: &String| token.strip_prefix("##").unwrap_or(token).to_owned();
+        encoding.get_tokens().iter().map(bare).collect()
+    }
+
+    /// Pieces of text that normalisation treats in ways of its own.
+    fn text() -> impl Strategy<Value = String> {
+        let parts = [
+            "a",
+            "B",
+            "ab",
+            "fi",
+            "\u{e9}",
+            "e\u{301}",
+            "\u{301}",
+            "\u{345}",
+            " ",
+            "\n",
+            "\t",
+            "\r\n",
+            "\u{c}",
+            "\u{b}",
+            "\u{85}",
+            "\u{a0}",
+            "\u{3000}",
+            "\u{2028}",
+            "\u{200b}",
+            "\u{ad}",
+            "\u{4e2d}",
+            "\u{ac01}",
+            "\u{1f600}",
+            "\u{130}",
+            "\u{df}",
+            "\u{fb01}",
+            "[SEP]",
+            "[MASK]",
+            ".",
+            "-",
+            "\0",
+            "\u{fffd}",
+            "\u{feff}",
+            "\u{1d15e}",
+            "\u{f900}",
+        ];
+        prop::collection::vec(prop::sample::select(parts.to_vec()), 0..60)
+            .prop_map(|parts| parts.concat())
+    }
+
+    #[test]
+    fn spans_are_byte_ranges_of_the_original_text() {
+        let tokenizer = tokenizer();
+        let text = "A\u{c9}b  \u{1f600} \u{4e2d}\u{6587}, fa\u{e7}ade";
+        let encoded = tokenizer.encode(text).unwrap();
+        let found: Vec<_> = encoded.spans.iter().map(|span| &text[span.range()]).collect();
+        let expected = [
+            "A",
+            "\u{c9}",
+            "b",
+            "\u{1f600}",
+            "\u{4e2d}",
+            "\u{6587}",
+            ",",
+            "f",
+            "a",
+            "\u{e7}",
+            "a",
+            "d",
+            "e",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn pieces_are_cut_behind_white_space_only() {
+        let body = "aaa bbb\u{c}ccc\u{a0}ddd eeeeeeeeeeee f";
+        let found: Vec<_> = pieces(body, 5).into_iter().map(|range| &body[range]).collect();
+        assert_eq!(found, ["aaa ", "bbb\u{c}ccc\u{a0}ddd ", "eeeeeeeeeeee ", "f"]);
+        assert!(pieces("", 5).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_give_what_the_whole_gives(text in text(), piece_bytes in 1_usize..20) {
+            let tokenizer = tokenizer();
+            let whole = tokenizer.encode_pieces(&text, usize::MAX).unwrap();
+            let pieces = tokenizer.encode_pieces(&text, piece_bytes).unwrap();
+            prop_assert_eq!(whole.ids, pieces.ids);
+            prop_assert_eq!(whole.spans, pieces.spans);
+        }
+
+        #[test]
+        fn spans_stand_in_order_and_hold_their_token(text in text()) {
+            let tokenizer = tokenizer();
+            let encoded = tokenizer.encode(&text).unwrap();
+            let tokens = words(&tokenizer, &text);
+            for (span, token) in encoded.spans.iter().zip(&tokens) {
+                let slice = text.get(span.range());
+                prop_assert!(slice.is_some_and(|slice| !slice.is_empty()), "{span:?}");
+                prop_assert_eq!(words(&tokenizer, slice.unwrap()).concat(), token.clone());
+            }
+            prop_assert!(encoded.spans.is_sorted_by_key(|span| span.start));
+        }
+
+        #[test]
+        fn what_no_token_covers_the_normaliser_drops(text in text()) {
+            let tokenizer = tokenizer();
+            let encoded = tokenizer.encode(&text).unwrap();
+            for (offset, c) in text.char_indices() {
+                let is_covered = encoded.spans.iter().any(|span| span.range().contains(&offset));
+                let alone = words(&tokenizer, &c.to_string());
+                prop_assert!(is_covered || alone.is_empty(), "{c:?} is lost");
+            }
+        }
+    }
+}

@@ -130,9 +130,17 @@ fn matches(predicted: &Predicted, answers: &[Answer], pairing: Pairing) -> Vec<(
         .collect()
 }
 
-/// Lower-case words as the data set's scoring takes them: `. , ; :` dropped, `/` a space.
+/// Lower-case words as the data set's scoring takes them: `. , ; :` dropped, `/` a space. Curved
+/// quotes and dashes count as the plain ones, which is all that CUAD's texts have; those of its
+/// PDFs have the others.
 fn words(text: &str) -> BTreeSet<String> {
-    let lower = text.to_lowercase();
+    let plain = |c: char| match c {
+        '\u{2018}' | '\u{2019}' => '\'',
+        '\u{201c}' | '\u{201d}' => '"',
+        '\u{2010}'..='\u{2014}' => '-',
+        other => other,
+    };
+    let lower: String = text.to_lowercase().chars().map(plain).collect();
     // White space as Python's `str.split` has it: four information separators more than Unicode.
     let is_gap = |c: char| c == '/' || c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c);
     lower
@@ -237,6 +245,7 @@ mod tests {
     fn words_are_lower_case_without_stops() {
         let expected = ["and", "corp", "inc", "or", "x-y"].map(str::to_owned);
         assert!(words("X-Y, Inc. and/or\u{a0}CORP. ; .").into_iter().eq(expected));
+        assert_eq!(words("\u{201c}it\u{2019}s\u{201d} \u{2013}"), words("\"it's\" -"));
         close(jaccard(&words("a b"), &words("B c")), 1.0 / 3.0);
         close(jaccard(&words(""), &words("")), 0.0);
     }
