@@ -42,9 +42,7 @@ fn shown(text: &Text) -> usize {
 }
 
 fn corpus() -> PathBuf {
-    let root =
-        std::env::var_os("SLUICE_DATA").expect("SLUICE_DATA names the folder of the data sets");
-    Path::new(&root).join("pdf_corpus")
+    super::folder().join("pdf_corpus")
 }
 
 /// Every PDF of the corpus, by the name that its list has for it.
