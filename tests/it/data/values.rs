@@ -7,7 +7,6 @@
 //! effective date and five years, a name spelt otherwise), so that 1 is out of reach.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
