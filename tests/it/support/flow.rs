@@ -19,6 +19,7 @@ pub(crate) const PIPELINE: &str = "contracts";
 pub(crate) struct Flow {
     _folder: TempDir,
     dir: PathBuf,
+    prefix: String,
     pub(crate) input: String,
     pub(crate) record: String,
     pub(crate) review: String,
@@ -62,7 +63,7 @@ impl Flow {
         std::os::unix::fs::symlink(root.join("models"), folder.path().join("models")).unwrap();
         std::fs::write(dir.join("pipeline.yaml"), format!("{yaml}\n{extra}\n")).unwrap();
         std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
-        Self { _folder: folder, dir, input, record, review, reject }
+        Self { _folder: folder, dir, prefix: unique("flow"), input, record, review, reject }
     }
 
     /// The folder, for the command line.
@@ -72,8 +73,14 @@ impl Flow {
 
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
-        let fixed = ["run", self.dir(), "--brokers", kafka::brokers(), "--listen", "127.0.0.1:0"];
-        let all: Vec<_> = fixed.iter().chain(args).copied().collect();
+        let mut all = vec!["run", self.dir(), "--brokers", kafka::brokers()];
+        if !args.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        all.extend(args);
+        // Pipelines of all tests have one name; without a prefix of its own, each would fence the
+        // workers of the others.
+        all.extend(["--transactional-prefix", &self.prefix]);
         Process::sluice(&all, &[("SLUICE_INSTANCE", instance)])
     }
 
