@@ -9,10 +9,9 @@ mkdir -p "$work" "$bundle"
 
 python train.py --data "$data" --out "$work/first" --epochs 5 --lr 3e-4
 python train.py --data "$data" --out "$work/second" --resume "$work/first/last.pt" \
-    --epochs 3 --lr 1.5e-4 --head-lr 5e-4 --rare-power 0.5 --rare-passes 2 --seed 8
-python average.py "$work/average.pt" "$work/first/last.pt" "$work/second/last.pt"
+    --epochs 2 --lr 1.5e-4 --head-lr 5e-4 --rare-power 0.5 --rare-passes 2 --seed 8
 
-python export.py --checkpoint "$work/average.pt" --out "$work/export"
+python export.py --checkpoint "$work/second/last.pt" --out "$work/export"
 python tune.py --data "$data" --bundle "$work/export" --revision "$revision" > "$work/tune.json"
 for split in dev test; do
     python evaluate.py --data "$data" --bundle "$work/export" --split $split > "$work/int8_$split.json"

@@ -57,6 +57,7 @@ def summarise(names, documents, predictions, flags, bundle):
         "span_p_at_80r": precision_at_recall(curve),
         "span_micro": prf(*total),
         "span_ece": calibration_error(confidences, hits),
+        "span_ece_reported": calibration_error(confidences[reported], hits[reported]),
         "labels": by_label,
     }
 
@@ -99,14 +100,16 @@ def main():
     bundle = json.loads((folder / "bundle.json").read_text())
     names = read_labels(args.data)
     assert names == [entry["name"] for entry in bundle["labels"]]
-    documents = load_documents(args.data, args.split, load_tokenizer(folder / "tokenizer.json"), names)
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    documents = load_documents(args.data, args.split, tokenizer, names)
     window = bundle["window"]
     scorer = Scorer(folder / args.model, window["tokens_max"], window["stride"], args.threads)
     logits = cached_logits(scorer, documents, folder / args.model)
     predictions, flags = predict(documents, logits, names, bundle)
     report = summarise(names, documents, predictions, flags, bundle)
     report = {"split": args.split, "model": args.model, "revision": bundle["revision"],
-              "contracts": len(documents), "window_tokens_per_cpu_s": throughput(scorer, documents[0]), **report}
+              "contracts": len(documents),
+              "window_tokens_per_cpu_s": throughput(scorer, documents[0]), **report}
     print(json.dumps(report, indent=1, default=float))
 
 

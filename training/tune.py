@@ -164,20 +164,24 @@ def main():
     split = Split(documents, cached_logits(scorer, documents, bundle / "model.onnx"), names)
     n = len(names)
 
-    entries, rows = [], []
+    # Fitting sees every distinct phrase, also those beyond max_spans: with only the best one
+    # of each contract there may be no wrong one to learn from.
+    entries, rows, wide = [], [], []
     for label, name in enumerate(names):
         phrase = name in PHRASE_LABELS
         params = tune_phrase(split, label, name) if phrase else {"unit": "sentence"}
         entries.append({"name": name, **params})
-        rows.append(split.hits(label, params, split.candidates(label, params), rank))
+        candidates = split.candidates(label, params)
+        rows.append(split.hits(label, params, candidates, rank))
+        wide.append(split.hits(label, {**params, "max_spans": 50}, candidates, rank))
     phrase = [label for label in range(n) if names[label] in PHRASE_LABELS]
     groups = [[label for label in range(n) if label not in phrase], *([label] for label in phrase)]
 
-    final = fit_groups(groups, rows, lambda i: True)
+    final = fit_groups(groups, wide, lambda i: True)
     flat = [(label, r) for label in range(n) for r in rows[label]]
     scores = np.zeros(len(flat))
     for fold in range(FOLDS):
-        held = fit_groups(groups, rows, lambda i: i % FOLDS != fold)
+        held = fit_groups(groups, wide, lambda i: i % FOLDS != fold)
         for k, (label, r) in enumerate(flat):
             if r[0] % FOLDS == fold:
                 scores[k] = held[label].score(r[2], label)
