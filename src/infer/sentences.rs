@@ -113,9 +113,9 @@ mod tests {
             " \n\nleading white space",
             "trailing. ",
             ". A lone dot",
-            "Way . |Spaced",
+            "Way . Spaced",
             "\") Closers only",
-            "\u{3000}x.\u{3000}|Wide",
+            "\u{3000}Far.\u{3000}|Wide",
             "",
         ] {
             check(marked);
