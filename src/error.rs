@@ -44,7 +44,7 @@ impl Fault {
     /// The fault with all its causes, for one log line.
     pub fn chain(&self) -> String {
         let mut line = self.context.clone();
-        let mut next = self.source.as_deref().map(|error| error as &dyn StdError);
+        let mut next: Option<&dyn StdError> = StdError::source(self);
         while let Some(error) = next {
             line.push_str(": ");
             line.push_str(&error.to_string());

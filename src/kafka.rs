@@ -108,9 +108,10 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
 
 /// Whether another producer of the same `transactional.id` has taken over.
 pub fn is_fenced(error: &KafkaError) -> bool {
-    let code = match error {
-        KafkaError::Transaction(error) => Some(error.code()),
-        other => other.rdkafka_error_code(),
+    let code = if let KafkaError::Transaction(error) = error {
+        Some(error.code())
+    } else {
+        error.rdkafka_error_code()
     };
     matches!(
         code,

@@ -226,19 +226,19 @@ impl<T> Ledger<T> {
     }
 
     /// The outcomes and offsets of `commit` are visible: forgets its deliveries.
+    ///
+    /// # Panics
+    /// Where the commit passed an open delivery: its work would be lost.
     pub fn committed(&mut self, commit: &Commit<T>) {
         for group in &commit.groups {
             let Some(book) = self.books.get_mut(&group.lease.partition) else { continue };
             if book.lease.number != group.lease.number {
                 continue;
             }
-            while let Some(entry) = book.entries.front() {
-                if entry.offset >= group.next_offset {
-                    break;
-                }
+            let done = book.entries.partition_point(|entry| entry.offset < group.next_offset);
+            for entry in book.entries.drain(..done) {
                 assert!(matches!(entry.state, State::InCommit), "a commit passed open work");
-                self.in_flight.release(entry);
-                book.entries.pop_front();
+                self.in_flight.release(&entry);
             }
         }
     }

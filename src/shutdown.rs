@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_fault_takes_the_place_of_a_drain_but_not_of_a_fault() {
-        let shutdown = Shutdown::new(Duration::from_secs(60));
+        let shutdown = Shutdown::new(Duration::from_mins(1));
         assert!(!shutdown.wait(Duration::ZERO));
         shutdown.stop(Stop::Drain);
         assert!(!shutdown.is_over());

@@ -33,7 +33,7 @@ use crate::worker::{self, Worker};
 /// Longest wait for one call to the cluster.
 const CALL_MAX: Duration = Duration::from_secs(30);
 /// The demo gives up when no outcome comes for so long.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
+const SILENCE_MAX: Duration = Duration::from_mins(2);
 
 /// Run a pipeline's samples through an embedded Kafka, and show what comes out.
 #[derive(Args)]
@@ -252,15 +252,15 @@ fn collect(
         list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning).map_err(fault)?;
     }
     consumer.assign(&list).map_err(fault)?;
-    let mut last = Instant::now();
+    let mut heard = Instant::now();
     while rows.len() < count {
-        if is_stopped() || last.elapsed() > SILENCE_MAX {
+        if is_stopped() || heard.elapsed() > SILENCE_MAX {
             let what = "waiting for outcomes: the worker stopped or went silent";
             return Err(Fault::plain(FaultClass::Fatal, what).into());
         }
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let Ok(message) = message else { continue };
-        last = Instant::now();
+        heard = Instant::now();
         let row = row(&message, flow, codec)?;
         say_aside(&format!(
             "{:>3} of {count}  {:<7} {}\n",
@@ -287,20 +287,22 @@ fn row(message: &BorrowedMessage<'_>, flow: &Flow, codec: &Codec) -> Result<Row,
         return Ok(Row { document, outcome: "reject", value, reasons });
     }
     let body = message.payload().unwrap_or_default();
-    let value = codec.read(body, &|_| None).map_err(|_| {
+    let value = codec.read(body, &|_| None).map_err(|_kept_out| {
         Fault::plain(FaultClass::Fatal, "reading an outcome back: it does not fit its schema")
     })?;
     if message.topic() == output.record_topic {
         return Ok(Row { document, outcome: "record", value, reasons: Vec::new() });
     }
-    let text = |reason: &Value, key: &str| reason[key].as_str().unwrap_or_default().to_owned();
-    let reasons = value["reasons"].as_array().into_iter().flatten();
+    let text = |reason: &Value, key: &str| {
+        reason.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let reasons = value.get("reasons").and_then(Value::as_array).into_iter().flatten();
     let reasons =
         reasons.map(|reason| format!("{}: {}", text(reason, "code"), text(reason, "detail")));
     Ok(Row {
         document,
         outcome: "review",
         reasons: reasons.collect(),
-        value: value["record"].clone(),
+        value: value.get("record").cloned().unwrap_or_default(),
     })
 }

@@ -128,7 +128,7 @@ fn told(failure: &Failure) -> ExitCode {
         Failure::Problems(problems) => {
             let mut words = String::new();
             for problem in problems {
-                words.push_str(&format!("{problem}\n"));
+                words.extend([problem.to_string(), "\n".to_owned()]);
             }
             (78, words)
         }

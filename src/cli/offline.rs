@@ -171,11 +171,10 @@ impl Offline {
             }
             Outcome::Review(review) => {
                 let Node::Struct(entries) = columns.review(review) else { return Ok(line) };
-                for (name, node) in entries {
-                    if name == "reasons" || name == "record" {
-                        let node = serde_json::to_value(node).map_err(wrong)?;
-                        object.insert(name.into_owned(), node);
-                    }
+                let kept = |name: &str| name == "reasons" || name == "record";
+                for (name, node) in entries.into_iter().filter(|(name, _)| kept(name)) {
+                    let node = serde_json::to_value(node).map_err(wrong)?;
+                    object.insert(name.into_owned(), node);
                 }
             }
             Outcome::Reject(reject) => {

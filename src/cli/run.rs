@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::{Failure, load_all};
 use crate::config::settings::{Registry, Settings};
-use crate::error::Fault;
 use crate::registry::{Auth, Client, Endpoint};
 use crate::telemetry;
 use crate::types::Sensitive;
@@ -51,6 +50,6 @@ pub(super) fn client(registry: &Registry) -> Result<Option<Arc<Client>>, Failure
         user: credentials.user,
         password: Sensitive::new(credentials.password.reveal().to_owned()),
     });
-    let client = Client::new(Endpoint { auth, ..Endpoint::at(url) }).map_err(Fault::from)?;
+    let client = Client::new(Endpoint { auth, ..Endpoint::at(url) })?;
     Ok(Some(Arc::new(client)))
 }

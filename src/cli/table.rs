@@ -31,12 +31,16 @@ pub(super) fn block(row: &Row, flow: &Flow) -> String {
         return lines;
     }
     for field in &flow.pipeline.fields {
-        let value = match &row.value[field.name.as_str()] {
-            Value::Null => continue,
-            Value::Array(values) if values.is_empty() => continue,
-            Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join("; "),
-            one => plain(one),
+        let values = match row.value.get(&field.name) {
+            None => continue,
+            Some(value) => value.as_array().map_or_else(|| vec![value], |all| all.iter().collect()),
         };
+        let values: Vec<_> =
+            values.into_iter().filter(|value| !value.is_null()).map(plain).collect();
+        if values.is_empty() {
+            continue;
+        }
+        let value = values.join("; ");
         let place = place_of(&row.value, &field.name);
         line(&mut lines, &field.name.replace('_', " "), &format!("{}{place}", short(&value)));
     }
@@ -105,7 +109,7 @@ fn short(value: &str) -> String {
 }
 
 fn line(lines: &mut String, name: &str, value: &str) {
-    lines.push_str(&format!("    {name:<NAME_WIDTH$}  {value}\n"));
+    lines.extend([format!("    {name:<NAME_WIDTH$}  {value}"), "\n".to_owned()]);
 }
 
 #[cfg(test)]

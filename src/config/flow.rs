@@ -65,6 +65,27 @@ impl Flow {
         let pointer = format!("/{}", key.replace(']', "").replace(['[', '.'], "/"));
         self.places.problem(&self.dir.join(PIPELINE_FILE), &pointer, problem, hint)
     }
+
+    /// A problem of the record schema at `column`, such as `clauses.audit_rights`.
+    pub fn schema_problem(
+        &self,
+        column: &str,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            line: column_line(&self.record_schema, column),
+            key: column.to_owned(),
+            ..Problem::of_file(&self.record_schema_path, problem, hint)
+        }
+    }
+}
+
+/// The line of the Avro schema `text` that gives the column at the end of `key` its name.
+fn column_line(text: &str, key: &str) -> Option<usize> {
+    let column = format!("\"{}\"", key.rsplit('.').next().unwrap_or(key));
+    let names = |line: &str| line.contains("\"name\"") && line.contains(&column);
+    text.lines().position(names).map(|index| index + 1)
 }
 
 /// Reads and checks the pipeline in the folder `dir`. The problems stand in the order of their

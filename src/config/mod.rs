@@ -8,6 +8,8 @@
 pub mod bundle;
 mod check;
 mod draft;
+#[cfg(test)]
+pub mod fixture;
 mod flow;
 mod libraries;
 #[cfg(test)]

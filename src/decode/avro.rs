@@ -13,12 +13,11 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use apache_avro::rabin::Rabin;
-use apache_avro::schema::{InnerDecimalSchema, NamesRef, ResolvedSchema, UuidSchema};
-
 use super::{Kind, Schemas, Unwrapped, reject};
 use crate::error::Fault;
-use crate::registry::schema::{DOCUMENT, Schema, parse};
+use crate::registry::schema::{
+    DOCUMENT, InnerDecimalSchema, NamesRef, ResolvedSchema, Schema, UuidSchema, fingerprint, parse,
+};
 use crate::types::{Reject, RejectCode};
 
 /// Limit: deepest nesting of values.
@@ -66,8 +65,7 @@ fn shipped() -> Option<&'static Shipped> {
     static SHIPPED: OnceLock<Option<Shipped>> = OnceLock::new();
     let parsed = SHIPPED.get_or_init(|| {
         let schema = parse(DOCUMENT).ok()?;
-        let print = schema.fingerprint::<Rabin>().bytes.first_chunk().copied()?;
-        Some(Shipped { schema, print })
+        Some(Shipped { print: fingerprint(&schema), schema })
     });
     parsed.as_ref()
 }
@@ -299,7 +297,7 @@ mod tests {
 
     use super::{Kind, unwrap};
     use crate::error::Fault;
-    use crate::registry::schema::{DOCUMENT, Schema, parse};
+    use crate::registry::schema::{DOCUMENT, Schema, fingerprint, parse};
     use crate::types::{Reject, RejectCode};
 
     /// Knows one schema, under every id.
@@ -344,7 +342,7 @@ mod tests {
         assert_eq!(unwrapped.document_id.as_deref(), Some("lease-7"));
         assert_eq!(&*unwrapped.bytes, b"words");
         assert!(matches!(unwrapped.kind, Kind::Declared(Some(kind)) if &*kind == b"text/plain"));
-        let print = ours.0.fingerprint::<apache_avro::rabin::Rabin>().bytes;
+        let print = fingerprint(&ours.0);
         let single = [b"\xC3\x01".as_slice(), &print, &document()].concat();
         assert_eq!(content(&single, &ours).unwrap(), "words");
     }

@@ -153,8 +153,8 @@ fn pdf(bytes: &[u8]) -> Result<MediaType, Reject> {
         return Ok(MediaType::Pdf);
     }
     let is_text = std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0'));
-    let has_mark = PDF_MARKS.iter().any(|mark| contains(bytes, mark));
-    if has_signature(bytes) || (is_text && !has_mark) {
+    let has_mark = || PDF_MARKS.iter().any(|mark| contains(bytes, mark));
+    if has_signature(bytes) || (is_text && !has_mark()) {
         let detail = "declared as `application/pdf`, but the bytes are of another format";
         return Err(reject(RejectCode::TypeMismatch, detail));
     }

@@ -1,10 +1,17 @@
 //! `schema JSON -> Schema`: the one guarded way to parse an Avro schema, and the shipped schemas.
 //!
-//! Deliberately resolves nothing across files and judges no schema's fitness for a use.
+//! Tests apart, this file and [`crate::sink::avro`] are the only ones that name the crate
+//! `apache-avro`; other rooms take its schema types from here. Deliberately resolves nothing across
+//! files and judges no schema's fitness for a use.
 
 use std::panic::catch_unwind;
 
 pub use apache_avro::Schema;
+use apache_avro::rabin::Rabin;
+pub use apache_avro::schema::{
+    InnerDecimalSchema, NamesRef, RecordField, RecordSchema, ResolvedSchema, SchemaKind,
+    UnionSchema, UuidSchema,
+};
 
 /// Longest schema that is parsed, in bytes. A record of 200 documented columns takes about 40 kB.
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
@@ -71,11 +78,31 @@ pub fn parse(json: &str) -> Result<Schema, SchemaError> {
     }
 }
 
+/// CRC-64-AVRO of the parsing canonical form, little-endian as it stands in single-object encoding
+/// (Apache Avro 1.12 specification, "Schema Fingerprints").
+pub fn fingerprint(schema: &Schema) -> [u8; 8] {
+    let print = schema.fingerprint::<Rabin>().bytes;
+    print.first_chunk().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{SchemaError, parse, shipped};
+    use super::{SchemaError, fingerprint, parse, shipped};
+
+    /// Published with the Avro project, `share/test/data/schema-tests.txt`.
+    #[test]
+    fn fingerprints_are_the_published_ones_little_endian() {
+        for (schema, print) in [
+            (r#""null""#, 7_195_948_357_588_979_594_i64),
+            (r#""boolean""#, -6_970_731_678_124_411_036),
+            (r#""int""#, 8_247_732_601_305_521_295),
+            (r#"{"type":"string"}"#, -8_142_146_995_180_207_161),
+        ] {
+            assert_eq!(fingerprint(&parse(schema).unwrap()), print.to_le_bytes(), "{schema}");
+        }
+    }
 
     const NAMES: [&str; 5] =
         ["sluice.Document", "sluice.Evidence", "sluice.Flag", "sluice.Provenance", "sluice.Reason"];

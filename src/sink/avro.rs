@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::schema::{RecordSchema, SchemaKind, UnionSchema};
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use jiff::civil::{Date, date};
 use jiff::{ToSpan as _, Unit};
 
 use super::json::{Node, shortest};
-use crate::registry::schema::Schema;
+use crate::registry::schema::{RecordSchema, Schema, SchemaKind, UnionSchema};
 
 /// Day 0 of Avro's logical type `date`.
 const EPOCH: Date = date(1970, 1, 1);
@@ -171,10 +170,19 @@ fn fits(node: &Node<'_>, branch: &Schema) -> bool {
 }
 
 /// The default of a column in binary; `None` where it has none that fits its type. A type that
-/// refers to another by name is not resolved alone, so it has none either.
+/// refers to another by name is not resolved alone, so it has none either, unless it is null.
 fn default_of(record: &RecordSchema, column: &str) -> Option<Vec<u8>> {
     let field = record.fields.iter().find(|field| field.name == column)?;
-    let value = Value::try_from(field.default.clone()?).ok()?.resolve(&field.schema).ok()?;
+    let default = field.default.clone()?;
+    if let Schema::Union(union) = &field.schema
+        && default.is_null()
+    {
+        let branch = union.variants().iter().position(|branch| matches!(branch, Schema::Null))?;
+        let mut bytes = Vec::new();
+        put_long(i64::try_from(branch).ok()?, &mut bytes);
+        return Some(bytes);
+    }
+    let value = Value::try_from(default).ok()?.resolve(&field.schema).ok()?;
     let writer = GenericDatumWriter::builder(&field.schema).build().ok()?;
     writer.write_value_to_vec(value).ok()
 }

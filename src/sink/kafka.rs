@@ -281,18 +281,14 @@ impl Kafka {
         if let Some(payload) = &outgoing.payload {
             record = record.payload(payload.as_slice());
         }
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, returned)) => {
-                    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                        return Err(self.fault(format!("sending to `{}`", outgoing.topic), error));
-                    }
-                    self.producer.poll(Duration::from_millis(10));
-                    record = returned;
-                }
+        while let Err((error, returned)) = self.producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(self.fault(format!("sending to `{}`", outgoing.topic), error));
             }
+            self.producer.poll(Duration::from_millis(10));
+            record = returned;
         }
+        Ok(())
     }
 
     /// Calls `call` again while its error may pass, with growing pauses, until the worker ends.

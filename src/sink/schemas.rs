@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use apache_avro::schema::{RecordField, RecordSchema, UnionSchema};
 use serde_json::{Value, json};
 
 use super::avro::kind;
 use super::json::{Column, Columns};
 use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
-use crate::registry::schema::{Schema, parse, shipped};
+use crate::registry::schema::{RecordField, RecordSchema, Schema, UnionSchema, parse, shipped};
 use crate::types::Digest;
 
 /// One mistake in a record schema.
@@ -196,6 +195,8 @@ fn check_fixed(record: &RecordSchema, problems: &mut Vec<Problem>) {
     }
 }
 
+/// A duration is a string in ISO 8601: Avro's own `duration` is 12 bytes of months, days and
+/// milliseconds that few query engines read, and that cannot tell a year from twelve months.
 fn check_field(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) {
     let (wanted, fits_value): (&str, fn(&Schema) -> bool) = match of.kind {
         FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction | FieldKind::Duration => {

@@ -15,6 +15,7 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::watch::{Snapshot, Watch};
@@ -33,7 +34,7 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 const STATISTICS_INTERVAL_MS: u32 = 1_000;
 /// A partition that is behind and delivers nothing for so long is warned of; twice so long ends
 /// the process.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// A worker that is gone without a word loses its partitions after so long, under the classic
 /// protocol; under KIP-848 the broker's setting holds.
 const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
@@ -91,7 +92,7 @@ impl<T: Send> ConsumerContext for Context<T> {
     // lease after asking for the group's metadata holds metadata of the assignment's generation.
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let partitions = |list: &TopicPartitionList| -> Vec<i32> {
-            list.elements().iter().map(|element| element.partition()).collect()
+            list.elements().iter().map(TopicPartitionListElem::partition).collect()
         };
         let pipeline = self.setup.pipeline.as_str();
         match rebalance {
@@ -215,10 +216,9 @@ impl<T: Send> Kafka<T> {
             }
             let client = self.group.client();
             match client.poll(POLL_MAX) {
-                None => {}
                 Some(Ok(message)) if !is_draining => self.open(&message, &mut deliver),
-                // Not opened, so not committed: the next owner reads it again.
-                Some(Ok(_)) => {}
+                // In a drain a message is not opened, so not committed: the next owner reads it.
+                None | Some(Ok(_)) => {}
                 Some(Err(error)) => self.endure(error)?,
             }
             if !has_joined && client.context().is_assigned.load(Ordering::Acquire) {
@@ -247,40 +247,42 @@ impl<T: Send> Kafka<T> {
 
     /// Goes on after an error that mends itself, and ends at one that does not.
     fn endure(&mut self, error: KafkaError) -> Result<(), Fault> {
-        let pipeline = self.setup.pipeline.as_str();
-        match &error {
-            KafkaError::PartitionEOF(_) => Ok(()),
-            KafkaError::MessageConsumptionFatal(code) => {
-                let is_unsupported = matches!(
-                    code,
-                    RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion
-                );
-                if is_unsupported && self.setup.protocol == GroupProtocol::Auto {
-                    tracing::info!(
-                        pipeline,
-                        "the broker has no KIP-848 group protocol; using the classic one"
-                    );
-                    return self.reconnect();
-                }
-                Err(Fault::new(FaultClass::Fatal, "consuming", error))
-            }
-            KafkaError::MessageConsumption(
-                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::SaslAuthenticationFailed),
-            ) => {
-                let what = format!(
-                    "consuming `{}` ({code:?}); grant this client READ on topic and group",
-                    self.topic
-                );
-                Err(Fault::new(FaultClass::Fatal, what, error))
-            }
-            other => {
-                tracing::warn!(pipeline, error = %other, "consuming goes on after an error");
-                Ok(())
-            }
+        if matches!(error, KafkaError::PartitionEOF(_)) {
+            return Ok(());
         }
+        let pipeline = self.setup.pipeline.as_str();
+        let code = error.rdkafka_error_code();
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let is_unsupported = matches!(
+            code,
+            Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion)
+        );
+        if is_fatal && is_unsupported && self.setup.protocol == GroupProtocol::Auto {
+            tracing::info!(
+                pipeline,
+                "the broker has no KIP-848 groups; using the classic protocol"
+            );
+            return self.reconnect();
+        }
+        if is_fatal {
+            return Err(Fault::new(FaultClass::Fatal, "consuming", error));
+        }
+        let is_refused = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::SaslAuthenticationFailed
+            )
+        );
+        if is_refused {
+            let topic = &self.topic;
+            let what = format!("consuming `{topic}`; grant this client READ on topic and group");
+            return Err(Fault::new(FaultClass::Fatal, what, error));
+        }
+        tracing::warn!(pipeline, error = %error, "consuming goes on after an error");
+        Ok(())
     }
 
     fn reconnect(&mut self) -> Result<(), Fault> {

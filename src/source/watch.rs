@@ -89,7 +89,7 @@ mod tests {
     fn a_partition_that_stays_behind_is_silent_and_one_that_moves_is_not() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let mut watch = Watch::default();
         assert_eq!(watch.observe(&behind(5), at(0), limit), None);
         assert_eq!(watch.observe(&behind(6), at(50), limit), None);

@@ -59,12 +59,18 @@ impl Launch {
 pub struct Reader {
     launch: Launch,
     child: Option<Child>,
+    children_started: u64,
 }
 
 impl Reader {
     /// A reader without a child yet.
     pub const fn new(launch: Launch) -> Self {
-        Self { launch, child: None }
+        Self { launch, child: None, children_started: 0 }
+    }
+
+    /// Children started so far; more than documents and limits call for means that some died.
+    pub const fn children_started(&self) -> u64 {
+        self.children_started
     }
 
     /// The text of `document`.
@@ -99,13 +105,7 @@ impl Reader {
         limits: &TextLimits,
     ) -> Result<Result<Reading, Reject>, Fault> {
         loop {
-            let memory_bytes_max = limits.memory_bytes_max;
-            let idle =
-                self.child.take().and_then(|child| child.if_fit(&self.launch, memory_bytes_max));
-            let mut child = match idle {
-                Some(child) => child,
-                None => Child::spawn(&self.launch, memory_bytes_max)?,
-            };
+            let mut child = self.child_with(limits.memory_bytes_max)?;
             let was_fresh = child.is_fresh();
             match child.extract(terms, document, patience(limits)) {
                 Ok(reading) => {
@@ -123,6 +123,16 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// The idle child, where it may go on, or a fresh one.
+    fn child_with(&mut self, memory_bytes_max: u64) -> Result<Child, Fault> {
+        let idle = self.child.take();
+        if let Some(child) = idle.and_then(|child| child.if_fit(&self.launch, memory_bytes_max)) {
+            return Ok(child);
+        }
+        self.children_started += 1;
+        Child::spawn(&self.launch, memory_bytes_max)
     }
 
     /// Keeps a child that is as good as before its document failed, and tells where it is not.

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,8 @@ impl Child {
             .env_clear()
             // One arena: every further one of glibc reserves 64 MiB of the address space.
             .env("MALLOC_ARENA_MAX", "1")
+            // Ctrl-C in a terminal is for the worker, which drains; its children finish their documents.
+            .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(child_wire)))
             .stdout(Stdio::null())
             .stderr(Stdio::from(OwnedFd::from(child_stderr)))

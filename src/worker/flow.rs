@@ -141,9 +141,9 @@ impl Running {
         let decode = || self.engine.decode(&work.delivery);
         let decoded = catch_unwind(AssertUnwindSafe(|| self.persist(work, decode)));
         match decoded {
-            Err(_) => self.refuse(work, panicked(Room::Decode)),
+            Err(_) => self.refuse(work, &panicked(Room::Decode)),
             Ok(None) => return,
-            Ok(Some(Err(reject))) => self.refuse(work, Outcome::Reject(reject)),
+            Ok(Some(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
             Ok(Some(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
                 let outgoing = self.router.tombstone(&work.delivery, policy);
@@ -168,9 +168,9 @@ impl Running {
             self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
         }));
         match prepared {
-            Err(_) => self.end(work, document.part, panicked(Room::Text)),
+            Err(_) => self.end(work, document.part, &panicked(Room::Text)),
             Ok(None) => {}
-            Ok(Some(Prepared::Ended(outcome))) => self.end(work, document.part, outcome),
+            Ok(Some(Prepared::Ended(outcome))) => self.end(work, document.part, &outcome),
             Ok(Some(Prepared::Pending(pending))) => self.submit(work, document.part, *pending),
         }
     }
@@ -230,11 +230,11 @@ impl Running {
                 catch_unwind(finish).unwrap_or_else(|_| panicked(Room::Assemble))
             }
         };
-        self.end(&work, part, outcome);
+        self.end(&work, part, &outcome);
     }
 
     /// The delivery as a whole is refused.
-    fn refuse(&self, work: &Arc<Work>, outcome: Outcome) {
+    fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
         {
             let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
             parts.open_count = 1;
@@ -244,9 +244,9 @@ impl Running {
     }
 
     /// One part has ended; the last one settles the delivery.
-    fn end(&self, work: &Arc<Work>, part: u32, outcome: Outcome) {
+    fn end(&self, work: &Arc<Work>, part: u32, outcome: &Outcome) {
         let route = |outcome: &Outcome| self.router.route(outcome, &work.delivery, part);
-        let routed = catch_unwind(AssertUnwindSafe(|| route(&outcome)));
+        let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = match routed.unwrap_or_else(|_| route(&panicked(Room::Route))) {
             Ok(outgoing) => outgoing,
             // A record that its own schema does not take: nothing of this flow can be published.

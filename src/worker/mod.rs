@@ -121,9 +121,9 @@ impl Worker {
         let attend = move || -> std::io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let (signal, served) =
+                let (ended, told) =
                     tokio::join!(shutdown::on_signal(shutdown), server.serve(health));
-                signal.and(served)
+                ended.and(told)
             })
         };
         let shutdown = self.shutdown.clone();
@@ -200,9 +200,8 @@ impl Worker {
             let flow_of = |id: FlowId| flows.iter().find(|flow| flow.id == id);
             let has_room = |id| flow_of(id).is_some_and(|flow| flow.has_room());
             while let Some(work) = queue.pop(has_room) {
-                if let Some(flow) = flow_of(work.flow) {
-                    flow.prepare(&work, &mut reader);
-                }
+                let Some(flow) = flow_of(work.flow) else { continue };
+                flow.prepare(&work, &mut reader);
             }
             Ok(())
         });

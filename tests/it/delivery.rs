@@ -8,7 +8,7 @@ use crate::support::kafka::{self, Input};
 use crate::support::process::was_killed;
 
 /// Long enough for a model to load and a group to settle on a busy machine.
-const LONG: Duration = Duration::from_secs(180);
+const LONG: Duration = Duration::from_mins(3);
 
 /// A small generator (xorshift64, Marsaglia 2003) with a fixed seed, so that a failure can be
 /// repeated.

@@ -7,14 +7,21 @@ mod delivery;
 mod eval;
 #[cfg(test)]
 mod onnx;
+#[cfg(all(test, feature = "test-data"))]
+mod pdf_corpus;
 #[cfg(test)]
 mod pdf_maker;
+#[cfg(test)]
+mod registry;
+#[cfg(test)]
+mod schema;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
 mod text_child;
 #[cfg(test)]
 mod tidy;

@@ -105,7 +105,7 @@ fn contract(seed: usize, clause_count: usize) -> String {
         format!("SUPPLY AGREEMENT No. {seed}\n\nmade as of May {}, 2015\n\n", seed % 28 + 1);
     for index in 0..clause_count {
         let clause = clauses[(index * (seed + 3) + seed) % clauses.len()];
-        text.push_str(&format!("{}. {clause}\n\n", index + 1));
+        text.extend([format!("{}. {clause}", index + 1), "\n\n".to_owned()]);
     }
     text
 }

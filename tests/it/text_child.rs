@@ -84,9 +84,24 @@ fn a_child_killed_in_the_middle_costs_one_document() {
 /// Whether the process has spent time on the processor beyond its start: the fourteenth field of
 /// its status is in hundredths of a second.
 fn is_busy(child: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-    let time = status.split_whitespace().nth(13).and_then(|ticks| ticks.parse::<u64>().ok());
-    time.is_some_and(|ticks| ticks > 10)
+    status_field(child, 14).is_some_and(|ticks| ticks > 10)
+}
+
+/// A number out of `/proc/PID/stat`, counted from 1 (proc(5)); the name before it has no space.
+fn status_field(child: Pid, number: usize) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+    status.split_whitespace().nth(number - 1)?.parse().ok()
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_does_not_reach_a_child() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = program_in(folder.path());
+    let mut reader = Reader::new(launch_as(program.clone()));
+    assert!(read(&mut reader, &html("text"), &patient()).is_ok());
+    let child = children_of(&program)[0];
+    // A terminal interrupts the process group of its foreground, the fifth field.
+    assert_eq!(status_field(child, 5), Some(child.as_raw_pid()));
 }
 
 #[test]

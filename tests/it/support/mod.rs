@@ -17,11 +17,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// An environment variable, where it is set and not empty.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests are told by the environment where servers and data are"
+)]
 pub(crate) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// `stem` made unique on this machine, so that tests share servers, the user's own too, without seeing each other.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "names are unique on the machine, also after a restart"
+)]
 pub(crate) fn unique(stem: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -1,0 +1,364 @@
+//! Records and reviews through their codec: every form reads back as it was written, and a reader
+//! of another version of the schema reads what it should.
+
+use std::sync::Arc;
+
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::types::Value as Avro;
+use jiff::ToSpan as _;
+use jiff::civil::date;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use sluice::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+use sluice::sink::codec::{Codec, Form};
+use sluice::sink::schemas::Schemas;
+use sluice::types::{
+    Digest, Evidence, Extraction, Field, Flag, Position, Provenance, Reason, Record, Review,
+    ReviewCode, Sensitive, Span, Value,
+};
+
+const FLAGS: [&str; 2] = ["non_compete", "cap_on_liability"];
+
+/// The columns of the tests: a single text, a list of texts, a single and a list of dates, a
+/// duration.
+const COLUMNS: [(&str, FieldKind, bool); 5] = [
+    ("title", FieldKind::Text, false),
+    ("parties", FieldKind::Party, true),
+    ("signed", FieldKind::Date, false),
+    ("renewed", FieldKind::Date, true),
+    ("term", FieldKind::Duration, false),
+];
+
+/// A pipeline's `record.avsc`, with `more` columns behind the usual ones.
+pub(crate) fn avsc(more: &[Json]) -> String {
+    let day = json!({"type": "int", "logicalType": "date"});
+    let flag = |name: &&str| json!({"name": name, "type": "sluice.Flag"});
+    let flags: Vec<Json> = FLAGS.iter().map(flag).collect();
+    let mut columns = vec![
+        json!({"name": "record_id", "type": "string"}),
+        json!({"name": "document_id", "type": "string"}),
+        json!({"name": "title", "type": ["null", "string"], "default": null}),
+        json!({"name": "parties", "type": {"type": "array", "items": "string"}, "default": []}),
+        json!({"name": "signed", "type": ["null", day], "default": null}),
+        json!({"name": "renewed", "type": {"type": "array", "items": day}, "default": []}),
+        json!({"name": "term", "type": ["null", "string"], "default": null}),
+        json!({"name": "clauses", "type": {"type": "record", "name": "Clauses", "fields": flags}}),
+        json!({"name": "evidence", "type": {"type": "array", "items": "sluice.Evidence"}}),
+        json!({"name": "provenance", "type": "sluice.Provenance"}),
+    ];
+    columns.extend_from_slice(more);
+    let record =
+        json!({"type": "record", "name": "Contract", "namespace": "acme", "fields": columns});
+    record.to_string()
+}
+
+pub(crate) fn schemas(more: &[Json]) -> Arc<Schemas> {
+    let fields = COLUMNS.map(|(name, kind, many)| FieldSpec {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        kind,
+        many,
+        near: None,
+    });
+    let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
+    let names = FLAGS.map(str::to_owned);
+    Arc::new(Schemas::build(&avsc(more), &fields, Some(&flags), &names).expect("the columns fit"))
+}
+
+/// A place in a text as proptest can print it: raw words, first byte, page, millionths.
+type Place = (String, u32, u32, u32);
+
+/// A value as proptest can print it.
+#[derive(Clone, Debug)]
+enum Plain {
+    Text(String),
+    Days(i64),
+    Duration(String),
+}
+
+type PlainField = (Vec<(Plain, Place)>, Vec<Place>);
+type PlainFlag = (bool, u8, Vec<Place>);
+
+fn place() -> impl Strategy<Value = Place> {
+    ("\\PC{0,30}", any::<u32>(), 1_u32..5_000, 0_u32..=1_000_000)
+}
+
+fn plain(kind: FieldKind) -> BoxedStrategy<Plain> {
+    match kind {
+        FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction => {
+            "\\PC{0,30}".prop_map(Plain::Text).boxed()
+        }
+        FieldKind::Date => (-200_000_i64..200_000).prop_map(Plain::Days).boxed(),
+        FieldKind::Duration => "P[1-9][0-9]?[YMD]".prop_map(Plain::Duration).boxed(),
+    }
+}
+
+fn plain_fields() -> impl Strategy<Value = Vec<PlainField>> {
+    let field = |(_, kind, many)| {
+        let most = if many { 4 } else { 2 };
+        let values = prop::collection::vec((plain(kind), place()), 0..=most);
+        (values, prop::collection::vec(place(), 0..2))
+    };
+    Vec::from(COLUMNS.map(field))
+}
+
+fn plain_flags() -> impl Strategy<Value = Vec<PlainFlag>> {
+    let flag = (any::<bool>(), 0_u8..=100, prop::collection::vec(place(), 0..3));
+    prop::collection::vec(flag, FLAGS.len())
+}
+
+fn evidence((raw, start, page, millionths): Place) -> Evidence {
+    let start = usize::try_from(start).expect("usize has 32 bits or more");
+    let span = Span { start, end: start + raw.len() };
+    let scalars = Span { start, end: start + raw.chars().count() };
+    let confidence = format!("{}", f64::from(millionths) / 1e6).parse().expect("a decimal");
+    Evidence { raw: Sensitive::new(raw), span, scalars, page, confidence }
+}
+
+fn value(plain: Plain) -> Value {
+    match plain {
+        Plain::Text(text) => Value::Text(Sensitive::new(text)),
+        Plain::Days(days) => Value::Date(date(1970, 1, 1) + days.days()),
+        Plain::Duration(duration) => Value::Duration(duration),
+    }
+}
+
+fn extraction(fields: Vec<PlainField>, flags: Vec<PlainFlag>) -> Extraction {
+    let field = |((name, _, _), (values, unread)): ((&str, _, _), PlainField)| Field {
+        name: name.to_owned(),
+        values: values.into_iter().map(|(plain, place)| (value(plain), evidence(place))).collect(),
+        unread: unread.into_iter().map(evidence).collect(),
+    };
+    let flag = |(name, (is_present, percent, places)): (&str, PlainFlag)| Flag {
+        name: name.to_owned(),
+        label: name.to_uppercase(),
+        is_present,
+        confidence: f32::from(percent) / 100.0,
+        evidence: places.into_iter().map(evidence).collect(),
+    };
+    Extraction {
+        fields: COLUMNS.into_iter().zip(fields).map(field).collect(),
+        flags: FLAGS.into_iter().zip(flags).map(flag).collect(),
+    }
+}
+
+fn provenance(offset: i64, has_text: bool) -> Provenance {
+    let name = || "name".to_owned();
+    let digest = Digest::of(&offset.to_be_bytes());
+    Provenance {
+        pipeline: "contracts".to_owned(),
+        pipeline_revision: name(),
+        config_digest: digest,
+        schema_digest: digest,
+        model: name(),
+        model_revision: name(),
+        model_digest: digest,
+        tokenizer_digest: digest,
+        thresholds_digest: digest,
+        sluice_version: name(),
+        text_engine: name(),
+        onnxruntime_version: name(),
+        provider: name(),
+        cpu_class: name(),
+        document_digest: digest,
+        text_digest: has_text.then_some(digest),
+        position: Position { topic: "in".into(), partition: 3, offset },
+        part: 7,
+    }
+}
+
+fn review_of(record: Record) -> Review {
+    let code = ReviewCode::ConfidenceLow;
+    let reason = |field: Option<&str>| Reason {
+        code,
+        field: field.map(str::to_owned),
+        detail: "below its floor".to_owned(),
+    };
+    let text = Sensitive::new("the whole text, é and all".to_owned());
+    Review { record, reasons: vec![reason(Some("title")), reason(None)], text }
+}
+
+/// One record with known values.
+pub(crate) fn sample() -> Record {
+    let evidence = |raw: &str, start: usize| Evidence {
+        raw: Sensitive::new(raw.to_owned()),
+        span: Span { start, end: start + raw.len() },
+        scalars: Span { start, end: start + raw.chars().count() },
+        page: 2,
+        confidence: 0.9,
+    };
+    let words = |text: &str| Value::Text(Sensitive::new(text.to_owned()));
+    let field = |name: &str, values, unread| Field { name: name.to_owned(), values, unread };
+    let fields = vec![
+        field("title", vec![(words("Lease"), evidence("LEASE", 0))], vec![]),
+        field("parties", vec![(words("Café"), evidence("Café", 7))], vec![]),
+        field("signed", vec![(Value::Date(date(2015, 5, 1)), evidence("May 1, 2015", 20))], vec![]),
+        field("renewed", vec![], vec![evidence("soon", 40)]),
+        field("term", vec![], vec![]),
+    ];
+    let flags = FLAGS.map(|name| Flag {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        is_present: name == "non_compete",
+        confidence: 0.1,
+        evidence: Vec::new(),
+    });
+    let extraction = Extraction { fields, flags: flags.to_vec() };
+    let id = "contracts/in/3/9/7".to_owned();
+    Record { id, document_id: "lease-7".to_owned(), extraction, provenance: provenance(9, true) }
+}
+
+fn codec(form: Form) -> Codec {
+    Codec::new(schemas(&[]), form).expect("the schemas were checked")
+}
+
+fn read(codec: &Codec, body: &[u8]) -> Json {
+    codec.read(body, &|_| None).expect("what was written reads back")
+}
+
+const CONFLUENT: Form = Form::Confluent { record: 258, review: 7 };
+
+#[test]
+fn a_record_is_typed_columns_with_evidence_and_provenance() {
+    let json = read(&codec(Form::Json), &codec(Form::Json).record(&sample()).unwrap());
+    assert_eq!(json["title"], "Lease");
+    assert_eq!(json["parties"], json!(["Café"]));
+    assert_eq!(json["signed"], "2015-05-01");
+    assert_eq!((&json["renewed"], &json["term"]), (&json!([]), &Json::Null));
+    assert_eq!(json["clauses"]["non_compete"], json!({"present": true, "confidence": 0.1}));
+    let places: Vec<_> = json["evidence"].as_array().unwrap().iter().collect();
+    assert_eq!(places.len(), 4);
+    assert_eq!(
+        *places[2],
+        json!({"field": "signed", "value": "2015-05-01", "raw": "May 1, 2015", "start_byte": 20,
+            "end_byte": 31, "start_char": 20, "end_char": 31, "page": 2, "confidence": 0.9})
+    );
+    assert_eq!((&places[3]["field"], &places[3]["value"]), (&json!("renewed"), &Json::Null));
+    assert_eq!(json["provenance"]["source_topic"], "in");
+    assert_eq!(json["provenance"]["part"], 7);
+}
+
+#[test]
+fn both_avro_framings_are_as_published() {
+    let confluent = codec(CONFLUENT);
+    assert_eq!(confluent.record(&sample()).unwrap()[..5], [0, 0, 0, 1, 2]);
+    let review = review_of(sample());
+    assert_eq!(confluent.review(&review).unwrap()[..5], [0, 0, 0, 0, 7]);
+    let single = codec(Form::SingleObject);
+    let body = single.record(&sample()).unwrap();
+    assert_eq!(body[..2], [0xC3, 0x01]);
+    let schema = &single.schemas().record.schema;
+    let print = schema.fingerprint::<apache_avro::rabin::Rabin>().bytes;
+    assert_eq!(body[2..10], print);
+    assert_eq!(body[10..], confluent.record(&sample()).unwrap()[5..]);
+}
+
+#[test]
+fn another_id_is_looked_up_and_garbage_is_unreadable() {
+    let old = codec(Form::Confluent { record: 1, review: 2 });
+    let new = codec(CONFLUENT);
+    let body = old.record(&sample()).unwrap();
+    assert!(new.read(&body, &|_| None).is_err());
+    let schema = Arc::clone(&old.schemas().record.schema);
+    assert!(new.read(&body, &|id| (id == 1).then(|| Arc::clone(&schema))).is_ok());
+    for garbage in [b"".as_slice(), b"\0\0\0\x01\x02", b"\xC3\x01abcdefgh", b"nonsense"] {
+        assert!(new.read(garbage, &|_| None).is_err());
+    }
+}
+
+#[test]
+fn a_review_without_extraction_has_no_record_but_its_ids_and_text() {
+    let mut record = sample();
+    record.extraction = Extraction::default();
+    for form in [CONFLUENT, Form::SingleObject, Form::Json] {
+        let codec = codec(form);
+        let json = read(&codec, &codec.review(&review_of(record.clone())).unwrap());
+        assert_eq!(json["record"], Json::Null);
+        assert_eq!(json["document_id"], "lease-7");
+        assert_eq!(json["reasons"][0]["code"], "CONFIDENCE_LOW");
+        assert_eq!(json["text"], "the whole text, é and all");
+        assert_eq!(json["provenance"]["source_offset"], 9);
+    }
+}
+
+/// Reads `body`, single-object encoded by `writer`, under the schema of `reader`.
+fn evolved(writer: &Codec, reader: &Schemas, body: &[u8]) -> Avro {
+    let schema = GenericDatumReader::builder(&writer.schemas().record.schema)
+        .reader_schema(&reader.record.schema)
+        .build()
+        .expect("the schemas resolve");
+    schema.read_value(&mut &body[10..]).expect("the record reads")
+}
+
+fn column<'a>(record: &'a Avro, name: &str) -> Option<&'a Avro> {
+    let Avro::Record(fields) = record else { panic!("a record") };
+    fields.iter().find(|(column, _)| column == name).map(|(_, value)| value)
+}
+
+#[test]
+fn a_column_with_a_default_is_read_across_versions_both_ways() {
+    let (old, new) =
+        (schemas(&[]), schemas(&[json!({"name": "tenant", "type": "string", "default": "none"})]));
+    let writer =
+        |schemas: &Arc<Schemas>| Codec::new(Arc::clone(schemas), Form::SingleObject).unwrap();
+    let by_old = evolved(&writer(&old), &new, &writer(&old).record(&sample()).unwrap());
+    assert_eq!(column(&by_old, "tenant"), Some(&Avro::String("none".to_owned())));
+    let by_new = evolved(&writer(&new), &old, &writer(&new).record(&sample()).unwrap());
+    assert_eq!(column(&by_new, "tenant"), None);
+    for read in [by_old, by_new] {
+        assert_eq!(column(&read, "document_id"), Some(&Avro::String("lease-7".to_owned())));
+        assert_eq!(column(&read, "signed"), Some(&Avro::Union(1, Box::new(Avro::Date(16_556)))));
+    }
+}
+
+#[test]
+fn columns_that_sluice_does_not_fill_carry_their_default() {
+    let more = [
+        json!({"name": "tenant", "type": "string", "default": "none"}),
+        json!({"name": "note", "type": ["null", "string"], "default": null}),
+        json!({"name": "spare", "type": ["null", "sluice.Evidence"], "default": null}),
+        json!({"name": "rank", "type": "long", "default": 7}),
+        json!({"name": "tier", "type": {"type": "enum", "name": "Tier", "symbols": ["A", "B"]}, "default": "B"}),
+        json!({"name": "tags", "type": {"type": "array", "items": "string"}, "default": ["x"]}),
+    ];
+    let codec = Codec::new(schemas(&more), Form::SingleObject).unwrap();
+    let json = read(&codec, &codec.record(&sample()).unwrap());
+    assert_eq!(
+        (&json["tenant"], &json["note"], &json["rank"]),
+        (&json!("none"), &Json::Null, &json!(7))
+    );
+    assert_eq!(json.get("spare"), Some(&Json::Null));
+    assert_eq!((&json["tier"], &json["tags"]), (&json!("B"), &json!(["x"])));
+    let review = read(&codec, &codec.review(&review_of(sample())).unwrap());
+    assert_eq!(review["record"]["rank"], 7);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn every_record_and_review_reads_back_the_same_in_every_form(
+        fields in plain_fields(), flags in plain_flags(), offset in 0..i64::MAX,
+        has_text in any::<bool>(), document_id in "\\PC{0,20}",
+    ) {
+        let record = Record {
+            id: format!("contracts/in/3/{offset}/7"),
+            document_id,
+            extraction: extraction(fields, flags),
+            provenance: provenance(offset, has_text),
+        };
+        let json = codec(Form::Json);
+        let expected = read(&json, &json.record(&record).unwrap());
+        let review = review_of(record.clone());
+        let expected_review = read(&json, &json.review(&review).unwrap());
+        let rows = &json.schemas().columns;
+        prop_assert_eq!(&serde_json::to_value(rows.record(&record)).unwrap(), &expected);
+        prop_assert_eq!(&expected_review["record"], &expected);
+        for form in [CONFLUENT, Form::SingleObject] {
+            let codec = codec(form);
+            let body = codec.record(&record).unwrap();
+            prop_assert_eq!(&read(&codec, &body), &expected);
+            prop_assert_eq!(&body, &codec.record(&record).unwrap());
+            prop_assert_eq!(&read(&codec, &codec.review(&review).unwrap()), &expected_review);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+"""Figures of a bundle on a split, from the bundle alone. Prints JSON."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import decode
+from data import load_documents, load_tokenizer, read_labels
+from infer import Scorer, cached_logits
+from metrics import SpanScore, calibration_error, flag_ap, precision_at_recall, prf
+
+
+def summarise(names, documents, predictions, flags, bundle):
+    """predictions: all candidate spans by document; flags: probabilities, documents x labels."""
+    truth = np.zeros(flags.shape, bool)
+    spans = SpanScore(names)
+    for i, (document, found) in enumerate(zip(documents, predictions)):
+        for label, _, _ in document.gold:
+            truth[i, label] = True
+        spans.add(i, [(label, document.text[a:b]) for label, a, b in document.gold],
+                  [(s.label, document.text[s.start : s.end], s.confidence) for s in found])
+    flag_mean, flag_by_label = flag_ap(flags, truth)
+    aupr, curve = spans.aupr()
+    rows = spans.rows()
+    confidences = np.array([r[0] for r in rows])
+    hits = np.array([r[1] for r in rows])
+    cut = np.array([entry["threshold"] for entry in bundle["labels"]])
+    reported = confidences >= cut[[r[3] for r in rows]]
+    flag_cut = np.array([entry["flag_threshold"] for entry in bundle["labels"]])
+    by_label, total = {}, np.zeros(3, int)
+    for label, name in enumerate(names):
+        golds = sum(len(g) for (_, at), g in spans.golds.items() if at == label)
+        mine = np.array([r[3] == label for r in rows]) & reported
+        counts = np.array([hits[mine].sum(), mine.sum(), golds])
+        total += counts
+        by_label[name] = {
+            "contracts": int(truth[:, label].sum()),
+            "spans": golds,
+            "flag_ap": flag_by_label.get(label),
+            **{f"flag_{k}": v for k, v in prf(
+                (truth[:, label] & (flags[:, label] >= flag_cut[label])).sum(),
+                (flags[:, label] >= flag_cut[label]).sum(), truth[:, label].sum()).items()},
+            "span_aupr": spans.aupr(label=label)[0] if golds else None,
+            **{f"span_{k}": v for k, v in prf(*counts).items()},
+        }
+    raised = flags >= flag_cut
+    return {
+        "flag_map": flag_mean,
+        "flag_micro": prf((raised & truth).sum(), raised.sum(), truth.sum()),
+        "flag_ece": calibration_error(flags.ravel(), truth.ravel()),
+        "span_aupr_one_to_one": aupr,
+        "span_aupr_authors": spans.aupr(authors=True)[0],
+        "span_recall_of_candidates": curve[-1][2],
+        "span_p_at_80r": precision_at_recall(curve),
+        "span_micro": prf(*total),
+        "span_ece": calibration_error(confidences, hits),
+        "labels": by_label,
+    }
+
+
+def predict(documents, logits, names, bundle):
+    floor = bundle["decoder"]["floor"]
+    predictions, flags = [], np.zeros((len(documents), len(names)))
+    for i, (document, scores) in enumerate(zip(documents, logits)):
+        starts, ends = document.starts.tolist(), document.ends.tolist()
+        ranges = decode.sentences(document.text, starts)
+        columns = np.asarray(scores, np.float64).T.tolist()
+        found = []
+        for label, params in enumerate(bundle["labels"]):
+            spans, flags[i, label] = decode.decode_label(
+                label, params, floor, document.text, starts, ends, ranges, columns[label])
+            found += spans
+        predictions.append(found)
+    return predictions, flags
+
+
+def throughput(scorer, document, runs=20):
+    """Model tokens by second of CPU time, full windows one at a time."""
+    ids = np.resize(document.ids, scorer.content)
+    scorer.window(ids)
+    began = time.process_time()
+    for _ in range(runs):
+        scorer.window(ids)
+    return round(runs * (len(ids) + 2) / (time.process_time() - began))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--bundle", required=True)
+    parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument("--model", default="model.onnx", help="another model file in the bundle")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    folder = Path(args.bundle)
+    bundle = json.loads((folder / "bundle.json").read_text())
+    names = read_labels(args.data)
+    assert names == [entry["name"] for entry in bundle["labels"]]
+    documents = load_documents(args.data, args.split, load_tokenizer(folder / "tokenizer.json"), names)
+    window = bundle["window"]
+    scorer = Scorer(folder / args.model, window["tokens_max"], window["stride"], args.threads)
+    logits = cached_logits(scorer, documents, folder / args.model)
+    predictions, flags = predict(documents, logits, names, bundle)
+    report = summarise(names, documents, predictions, flags, bundle)
+    report = {"split": args.split, "model": args.model, "revision": bundle["revision"],
+              "contracts": len(documents), "window_tokens_per_cpu_s": throughput(scorer, documents[0]), **report}
+    print(json.dumps(report, indent=1, default=float))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Writes the ONNX model: float32 or int8, from a training checkpoint.
+
+The graph is laid out by hand with ONNX Runtime's fused operators (Attention, skip layer norm,
+bias GELU), the same ones its BERT optimizer would put in place, so no exporter is involved.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from model import find_base
+
+FUSED = "com.microsoft"
+
+
+class Graph:
+    def __init__(self):
+        self.nodes, self.weights = [], []
+
+    def weight(self, name, array):
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def add(self, op, inputs, output, domain="", **attributes):
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes))
+        return output
+
+
+def embed(g, state, tokens_max, eps):
+    """Word vectors as int8 with one scale a row (a shared scale costs accuracy), plus positions.
+    The only token type is folded into the positions."""
+    words = state["words.weight"]
+    scale = np.maximum(np.abs(words).max(1, keepdims=True), 1e-8) / 127
+    quantised = np.clip(np.rint(words / scale), -127, 127).astype(np.int8)
+    rows = g.add("Gather", [g.weight("words", quantised), "input_ids"], "word_rows", axis=0)
+    rows = g.add("Cast", [rows], "word_rows_float", to=TensorProto.FLOAT)
+    scales = g.add("Gather", [g.weight("word_scales", scale.astype(np.float32)), "input_ids"],
+                   "row_scales", axis=0)
+    x = g.add("Mul", [rows, scales], "word_vectors")
+    positions = (state["positions.weight"] + state["types.weight"][0])[:tokens_max]
+    shape = g.add("Shape", ["input_ids"], "length", start=1, end=2)
+    zero = g.weight("zero", np.zeros(1, np.int64))
+    positions = g.add("Slice", [g.weight("positions", positions), zero, shape, zero], "used_positions")
+    x = g.add("Add", [x, positions], "embedded")
+    return g.add("LayerNormalization",
+                 [x, g.weight("norm.weight", state["norm.weight"]), g.weight("norm.bias", state["norm.bias"])],
+                 "embedding_norm", axis=-1, epsilon=eps)
+
+
+def build(state, config, n_labels, tokens_max):
+    g = Graph()
+    eps = config["layer_norm_eps"]
+    state = {name: tensor.float().numpy() for name, tensor in state.items()}
+    x = embed(g, state, tokens_max, eps)
+    mask = g.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
+
+    def dense(x, name):
+        return g.add("MatMul", [x, g.weight(f"{name}.weight", state[f"{name}.weight"].T)], f"{name}.product")
+
+    def vector(name):
+        return g.weight(name, state[name])
+
+    for i in range(config["num_hidden_layers"]):
+        p = f"layers.{i}."
+        context = g.add("Attention",
+                        [x, g.weight(f"{p}qkv.weight", state[f"{p}qkv.weight"].T), vector(f"{p}qkv.bias"), mask],
+                        f"{p}attention", FUSED, num_heads=config["num_attention_heads"])
+        context = dense(context, f"{p}attention_out")
+        x = g.add("SkipLayerNormalization",
+                  [context, x, vector(f"{p}attention_norm.weight"), vector(f"{p}attention_norm.bias"),
+                   vector(f"{p}attention_out.bias")], f"{p}attention_norm", FUSED, epsilon=eps)
+        y = g.add("BiasGelu", [dense(x, f"{p}inner"), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
+        x = g.add("SkipLayerNormalization",
+                  [dense(y, f"{p}outer"), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
+                   vector(f"{p}outer.bias")], f"{p}outer_norm", FUSED, epsilon=eps)
+    g.add("Add", [dense(x, "head"), vector("head.bias")], "logits")
+
+    ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
+           for name in ("input_ids", "attention_mask")]
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", n_labels])
+    graph = helper.make_graph(g.nodes, "token_tagger", ids, [logits], g.weights)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(FUSED, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sluice-training")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--out", required=True, help="folder for model.fp32.onnx and model.onnx")
+    parser.add_argument("--base")
+    parser.add_argument("--tokens", type=int, default=256)
+    args = parser.parse_args()
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    base = find_base(args.base)
+    config = json.loads((base / "config.json").read_text())
+    state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    model = build(state, config, state["head.bias"].shape[0], args.tokens)
+    onnx.save(model, str(out / "model.fp32.onnx"))
+    # Seven bits of weight: with eight, sums of pairs can overflow 16 bits on CPUs without VNNI.
+    quantize_dynamic(str(out / "model.fp32.onnx"), str(out / "model.onnx"),
+                     op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8,
+                     per_channel=True, reduce_range=True, nodes_to_exclude=["head.product"],
+                     extra_options={"DefaultTensorType": TensorProto.FLOAT})
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    tokenizer["truncation"] = tokenizer["padding"] = None
+    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
+    (out / "tokenizer.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

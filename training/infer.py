@@ -1,0 +1,88 @@
+"""Scores a document with the ONNX model: windows, padding and which window owns a token."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from data import CLS, PAD, SEP
+
+PAD_TO = 32
+
+
+def window_starts(n, content, stride):
+    """First tokens of the windows: multiples of `stride` up to the first that reaches the end."""
+    starts = [0]
+    while starts[-1] + content < n:
+        starts.append(starts[-1] + stride)
+    return starts
+
+
+def owners(n, content, stride):
+    """(first, last, window) runs: the tokens first..last take their scores from that window,
+    the one in which they lie farthest from an edge, the earlier one if equal. The ends of the
+    document are no edges."""
+    starts = window_starts(n, content, stride)
+    runs, first = [], 0
+    for k, start in enumerate(starts):
+        end = min(start + content, n)
+        if k + 1 == len(starts):
+            last = n
+        else:
+            # Token t has end-1-t tokens after it here and t-next before it in the next window.
+            following = starts[k + 1]
+            last = (end - 1 + following) // 2 + 1
+        runs.append((first, last, k))
+        first = last
+    return runs
+
+
+class Scorer:
+    def __init__(self, model_path, tokens_max, stride, threads=1):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(
+            str(model_path), options, providers=["CPUExecutionProvider"])
+        self.content, self.stride = tokens_max - 2, stride
+
+    def window(self, ids):
+        """Logits of the tokens of one window. One row a call, since the int8 model scales its
+        activations by call."""
+        length = len(ids) + 2
+        padded = -(-length // PAD_TO) * PAD_TO
+        row = np.full((1, padded), PAD, np.int64)
+        row[0, 0], row[0, 1 : length - 1], row[0, length - 1] = CLS, ids, SEP
+        mask = np.zeros((1, padded), np.int64)
+        mask[0, :length] = 1
+        logits = self.session.run(["logits"], {"input_ids": row, "attention_mask": mask})[0]
+        return logits[0, 1 : length - 1]
+
+    def document(self, ids):
+        """float32 logits, one row a document token."""
+        n = len(ids)
+        if n == 0:
+            return np.zeros((0, 0), np.float32)
+        starts = window_starts(n, self.content, self.stride)
+        parts = []
+        for first, last, k in owners(n, self.content, self.stride):
+            if last > first:
+                window = self.window(ids[starts[k] : starts[k] + self.content])
+                parts.append(window[first - starts[k] : last - starts[k]])
+        return np.concatenate(parts)
+
+
+def cached_logits(scorer, documents, model_path):
+    """Logits of every document, kept under .cache beside the model for the next step."""
+    folder = Path(model_path).parent / ".cache"
+    key = hashlib.sha256(Path(model_path).read_bytes())
+    key.update(f"{scorer.content} {scorer.stride} {[d.id for d in documents]}".encode())
+    path = folder / f"{key.hexdigest()[:16]}.npz"
+    if path.exists():
+        stored = np.load(path)
+        return [stored[str(i)] for i in range(len(documents))]
+    logits = [scorer.document(document.ids) for document in documents]
+    folder.mkdir(exist_ok=True)
+    np.savez(path, **{str(i): value for i, value in enumerate(logits)})
+    return logits
