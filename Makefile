@@ -25,7 +25,7 @@ test: tools runtime servers ## every test that needs the clone only, on a real b
 
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
 	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
-	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data
+	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data --test it data::
 
 lint: tools ## formatting, clippy, licences and origins of dependencies
 	cargo fmt --check

@@ -160,6 +160,7 @@ pub(crate) fn load_all(dirs: &[PathBuf]) -> Result<Vec<Flow>, Failure> {
             Err(found) => problems.extend(found),
         }
     }
+    problems.extend(config::check_together(&flows));
     if problems.is_empty() { Ok(flows) } else { Err(Failure::Problems(problems)) }
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::types::Digest;
 
 /// A pipeline without mistakes.
-pub const GOOD: &str = r#"version: 1
+pub(crate) const GOOD: &str = r#"version: 1
 name: leases
 revision: "7"
 model: ../bundle
@@ -70,7 +70,7 @@ const RECORD: &str = r#"{
 "#;
 
 /// A folder with a bundle and, in `leases/`, a pipeline of this text with one sample.
-pub(super) fn folder(pipeline: &str) -> TempDir {
+pub(crate) fn folder(pipeline: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = root.path().join(name);

@@ -9,7 +9,7 @@ pub mod bundle;
 mod check;
 mod draft;
 #[cfg(test)]
-pub mod fixture;
+pub(crate) mod fixture;
 mod flow;
 mod libraries;
 #[cfg(test)]

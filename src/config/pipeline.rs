@@ -1,7 +1,8 @@
 //! The shape of `pipeline.yaml` as it is written: what a pipeline does.
 //!
 //! Deliberately checks nothing beyond shape; [`super::check`] turns this into what rooms see.
-//! Defaults stand here and nowhere else; `sluice schema --config` prints them as JSON Schema.
+//! Defaults stand here and nowhere else; `sluice schema print --config` prints them as JSON
+//! Schema.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -93,16 +93,18 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The candidate that `given` most likely was meant to be: one slip in three letters at most.
+/// The candidate that `given` most likely was meant to be: at most one slip in three letters, or
+/// else a start so alike that the ending may differ (`Party`, `Parties`).
 pub(super) fn closest<'c>(given: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    /// Jaro-Winkler similarity, which favours a common start.
+    const ALIKE_MIN: f64 = 0.85;
     let plain = |word: &str| word.to_lowercase().replace(['-', ' '], "_");
     let given = plain(given);
-    candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&given, &plain(candidate)), *candidate))
-        .filter(|(slips, _)| *slips <= (given.chars().count() / 3).max(1))
-        .min()
-        .map(|(_, candidate)| candidate)
+    let slips = |candidate: &&'c str| strsim::damerau_levenshtein(&given, &plain(candidate));
+    let nearest = candidates.iter().min_by_key(|candidate| (slips(candidate), **candidate))?;
+    let is_close = slips(nearest) <= (given.chars().count() / 3).max(1)
+        || strsim::jaro_winkler(&given, &plain(nearest)) >= ALIKE_MIN;
+    is_close.then_some(*nearest)
 }
 
 /// "did you mean" where one candidate is close, else the candidates themselves if they are few.
@@ -155,6 +157,7 @@ mod tests {
         check("topc", &["topic", "group"], "did you mean `topic`?");
         check("record-topic", &["record_topic"], "did you mean `record_topic`?");
         check("Governing law", &["Governing Law"], "did you mean `Governing Law`?");
+        check("Party", &["Parties", "Agreement Date"], "did you mean `Parties`?");
         check("zebra", &["topic", "group"], "known are `topic`, `group`");
         check("zebra", &[], "");
         check("zebra", &["many"; 13], "");

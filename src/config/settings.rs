@@ -333,6 +333,7 @@ pub enum LogFormat {
 mod tests {
     use clap::{CommandFactory as _, Parser};
 
+    use super::super::{fixture, load};
     use super::{Settings, instance, url};
 
     #[derive(Parser, Debug)]
@@ -369,6 +370,23 @@ mod tests {
         for bad in ["host:8081", "ftp://host", "http://user:word@host:8081"] {
             assert!(url(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn exactly_once_asks_for_an_instance() {
+        let id = |pipeline: &str, flags: &[&str]| {
+            let root = fixture::folder(pipeline);
+            let flow = load(&root.path().join("leases")).unwrap();
+            let flags = ["x", "--brokers", "b:1"].iter().chain(flags);
+            let kafka = Command::try_parse_from(flags).unwrap().settings.kafka;
+            kafka.transactional_id(&flow).map_err(|error| error.to_string())
+        };
+        let repeating = format!("{}delivery:\n  guarantee: at_least_once\n", fixture::GOOD);
+        let named = ["--instance", "worker-0"];
+        assert_eq!(id(fixture::GOOD, &named), Ok(Some("sluice.leases.worker-0".to_owned())));
+        assert_eq!(id(&repeating, &[]), Ok(None));
+        let missing = id(fixture::GOOD, &[]).unwrap_err();
+        assert!(missing.starts_with("--instance (SLUICE_INSTANCE): is missing"), "{missing}");
     }
 
     #[test]

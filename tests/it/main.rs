@@ -1,14 +1,14 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+#[cfg(feature = "test-data")]
+mod data;
+#[cfg(test)]
 mod delivery;
-
 #[cfg(test)]
 mod eval;
 #[cfg(test)]
 mod onnx;
-#[cfg(all(test, feature = "test-data"))]
-mod pdf_corpus;
 #[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
@@ -27,5 +27,3 @@ mod text_child;
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
-#[cfg(feature = "test-data")]
-mod values;

@@ -7,7 +7,6 @@
 //! effective date and five years, a name spelt otherwise), so that 1 is out of reach.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -31,9 +30,7 @@ struct Marked {
 }
 
 fn contracts(split: &str) -> Vec<Contract> {
-    #[expect(clippy::disallowed_methods, reason = "the data sets are named by the environment")]
-    let data = std::env::var("SLUICE_DATA").expect("SLUICE_DATA names the folder of data sets");
-    let path = PathBuf::from(data).join("cuad").join(format!("{split}.jsonl.gz"));
+    let path = super::folder().join("cuad").join(format!("{split}.jsonl.gz"));
     let read = Command::new("gzip").arg("-dc").arg(&path).output().expect("gzip runs");
     assert!(read.status.success(), "reading {}", path.display());
     let lines = String::from_utf8(read.stdout).expect("the data is UTF-8");

@@ -1,5 +1,5 @@
-//! The 98 files of `pdf_corpus`, most of them made to break readers of PDF, against an outcome that
-//! was written for each by hand.
+//! The 98 files of `pdf_corpus`, most of them made to break readers of PDF, against the outcome that
+//! a person would expect of each.
 //!
 //! `chars_min` counts characters that are not white space. Where nothing else is said it is 95 % of
 //! what poppler's `pdftotext` finds, so it measures this engine by another one. `why` says what is
@@ -42,9 +42,7 @@ fn shown(text: &Text) -> usize {
 }
 
 fn corpus() -> PathBuf {
-    let root =
-        std::env::var_os("SLUICE_DATA").expect("SLUICE_DATA names the folder of the data sets");
-    Path::new(&root).join("pdf_corpus")
+    super::folder().join("pdf_corpus")
 }
 
 /// Every PDF of the corpus, by the name that its list has for it.
