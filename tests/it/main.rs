@@ -18,6 +18,8 @@ mod schema;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod service;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod text;
