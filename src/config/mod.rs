@@ -6,6 +6,8 @@
 //! can say the other's things.
 
 pub mod bundle;
+#[cfg(test)]
+mod bundle_tests;
 mod check;
 mod draft;
 #[cfg(test)]

@@ -255,3 +255,108 @@ fn count(tokens: usize) -> f64 {
     // Limit: a text has fewer than 2^32 tokens, since its bytes are fewer.
     f64::from(u32::try_from(tokens).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::{Page, key, logit, runs, sigmoid};
+    use crate::config::bundle::{FlagCalibration, Label, SpanCalibration, Unit};
+    use crate::types::{Span, Text};
+
+    fn phrase(spans_max: usize) -> Unit {
+        Unit::Phrase { extend: 0.2, seed: 0.5, gap_tokens_max: 1, spans_max }
+    }
+
+    fn label(unit: Unit) -> Label {
+        Label {
+            name: "Parties".to_owned(),
+            unit,
+            threshold: 0.5,
+            calibration: SpanCalibration { bias: 0.0, weights: [1.0, 0.0, 0.0, 0.0, 0.0] },
+            flag_threshold: 0.5,
+            flag_calibration: FlagCalibration { a: 1.0, b: 0.0 },
+        }
+    }
+
+    /// Spans of the words of `text` at single spaces; `|` splits a word into two tokens.
+    fn page(marked: &str) -> (Text, Vec<Span>) {
+        let (mut body, mut tokens, mut start) = (String::new(), Vec::new(), 0);
+        for c in marked.chars().chain([' ']) {
+            if c == ' ' || c == '|' {
+                tokens.push(Span { start, end: body.len() });
+            }
+            if c != '|' {
+                body.push(c);
+            }
+            if c == ' ' || c == '|' {
+                start = body.len();
+            }
+        }
+        (Text::from_pages([body]), tokens)
+    }
+
+    /// What is found in `marked` with these logits, best first.
+    fn found(marked: &str, unit: Unit, logits: &[f32]) -> Vec<String> {
+        let (text, tokens) = page(marked);
+        let (candidates, _) = Page::new(&text, &tokens).decode(0, &label(unit), -4.0, logits);
+        let words = |span| text.slice(span).unwrap().to_owned();
+        candidates.iter().map(|candidate| words(candidate.span)).collect()
+    }
+
+    #[test]
+    fn runs_bridge_short_gaps_and_need_a_seed() {
+        let check = |probabilities: &[f64], sentence: Range<usize>, expected: &[(usize, usize)]| {
+            let runs = runs(probabilities, &sentence, phrase(9));
+            let found: Vec<_> = runs.into_iter().map(|run| (run.start, run.end)).collect();
+            assert_eq!(found, expected, "{probabilities:?}");
+        };
+        check(&[0.1, 0.3, 0.6, 0.1], 0..4, &[(1, 3)]);
+        check(&[0.6, 0.1, 0.2, 0.1, 0.1, 0.9], 0..6, &[(0, 3), (5, 6)]);
+        check(&[0.3, 0.4, 0.3], 0..3, &[]);
+        check(&[0.6, 0.1, 0.1, 0.3], 0..4, &[(0, 1)]);
+        check(&[], 0..0, &[]);
+        // A run ends with its sentence.
+        check(&[0.6, 0.6, 0.6, 0.6], 1..3, &[(1, 3)]);
+    }
+
+    #[test]
+    fn phrases_are_whole_words_and_each_answer_counts_once() {
+        let marked = "Ac|me Inc and ACME inc, to|gether";
+        let logits = [-9.0, 3.0, -9.0, -9.0, 2.0, 2.0, 1.0, -9.0];
+        assert_eq!(found(marked, phrase(9), &logits), ["Acme", "ACME inc, together"]);
+        let logits = [3.0, 3.0, -9.0, -9.0, 2.0, -9.0, -9.0, -9.0];
+        assert_eq!(found(marked, phrase(9), &logits), ["Acme"], "the better of the two stays");
+        assert_eq!(found(marked, phrase(0), &logits), [""; 0]);
+    }
+
+    #[test]
+    fn sentences_below_the_floor_are_no_candidates() {
+        let marked = "One is strong. Two is weak. Three too.";
+        let logits = [2.0, 2.0, 2.0, -1.0, -1.0, -1.0, -9.0, -9.0];
+        assert_eq!(found(marked, Unit::Sentence, &logits), ["One is strong.", "Two is weak."]);
+    }
+
+    #[test]
+    fn the_flag_of_a_phrase_is_its_best_token() {
+        let (text, tokens) = page("one two three");
+        let page = Page::new(&text, &tokens);
+        let (_, flag) = page.decode(0, &label(phrase(1)), -4.0, &[-5.0, 1.5, -2.0]);
+        assert!((flag - sigmoid(1.5)).abs() < 1e-12);
+        let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, &[1.5, 1.5, 1.5]);
+        assert!((flag - sigmoid(1.5)).abs() < 1e-12, "mean and best agree");
+    }
+
+    #[test]
+    fn the_key_keeps_word_characters_only() {
+        assert_eq!(key(" A-c.M\u{c9} 7\u{4e2d}\u{201d}"), "acm\u{c9}7");
+    }
+
+    #[test]
+    fn logit_and_sigmoid_stay_finite() {
+        for x in [-1e9, -30.0, 0.0, 30.0, 1e9] {
+            assert!(logit(sigmoid(x)).is_finite());
+        }
+        assert!((logit(sigmoid(1.25)) - 1.25).abs() < 1e-12);
+    }
+}

@@ -114,3 +114,99 @@ impl Drop for Open {
         self.end(Answer::Cancelled);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::{Answer, Job, Open};
+    use crate::queue::FlowId;
+    use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
+
+    /// A job of `windows` windows and where its answers arrive, told in one word.
+    fn open(windows: usize, cancelled: &Arc<AtomicBool>) -> (Open, Receiver<String>) {
+        let (answers, receiver) = sync_channel(9);
+        let chunk = || Chunk {
+            ids: Sensitive::new(Vec::new()),
+            padded_tokens: 0,
+            tokens: 0..0,
+            owned: 0..0,
+        };
+        let told = |answer| match answer {
+            Answer::Scores(scores) => {
+                let order: Vec<_> = scores.iter().map(|scores| scores.window).collect();
+                format!("{order:?}")
+            }
+            Answer::Reject(reject) => reject.code.name().to_owned(),
+            Answer::Cancelled => "cancelled".to_owned(),
+        };
+        let job = Job {
+            flow: FlowId(0),
+            model: 0,
+            windows: Arc::new((0..windows).map(|_| chunk()).collect()),
+            cancelled: Arc::clone(cancelled),
+            done: Box::new(move |answer| answers.send(told(answer)).unwrap()),
+        };
+        (Open::new(job), receiver)
+    }
+
+    fn keep(open: &Open, window: usize) {
+        open.keep(WindowScores { window, logits: Vec::new() });
+    }
+
+    fn refused() -> Answer {
+        Answer::Reject(Reject::new(RejectCode::InferFailed, Room::Infer, "a test"))
+    }
+
+    /// The answers that have arrived; the job is gone by then.
+    fn answers(receiver: &Receiver<String>) -> Vec<String> {
+        receiver.iter().collect()
+    }
+
+    #[test]
+    fn the_last_window_answers_in_the_order_of_windows() {
+        let (open, receiver) = open(3, &Arc::default());
+        keep(&open, 2);
+        keep(&open, 0);
+        assert!(open.is_wanted());
+        keep(&open, 0);
+        assert!(open.is_wanted(), "the same window twice is no other one");
+        keep(&open, 1);
+        assert!(!open.is_wanted());
+        drop(open);
+        assert_eq!(answers(&receiver), ["[0, 1, 2]"]);
+    }
+
+    #[test]
+    fn a_refused_job_wants_no_more_and_answers_once() {
+        let (open, receiver) = open(2, &Arc::default());
+        open.end(refused());
+        assert!(!open.is_wanted());
+        keep(&open, 0);
+        keep(&open, 1);
+        open.end(refused());
+        drop(open);
+        assert_eq!(answers(&receiver), ["INFER_FAILED"]);
+    }
+
+    #[test]
+    fn a_cancelled_job_says_so_when_it_is_next_looked_at() {
+        let cancelled = Arc::default();
+        let (open, receiver) = open(2, &cancelled);
+        keep(&open, 0);
+        cancelled.store(true, Ordering::Relaxed);
+        assert!(!open.is_wanted());
+        keep(&open, 1);
+        drop(open);
+        assert_eq!(answers(&receiver), ["cancelled"]);
+    }
+
+    #[test]
+    fn a_job_that_goes_away_unanswered_was_cancelled() {
+        let (open, receiver) = open(1, &Arc::default());
+        drop(open);
+        assert_eq!(answers(&receiver), ["cancelled"]);
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sluice::eval::{EvalArgs, Report, measure};
 use sluice::text::Launch;
 
-use super::onnx::{bundle_dir, library};
+use crate::onnx::{bundle_dir, library};
 
 #[derive(Parser)]
 struct Command {
@@ -16,7 +16,8 @@ struct Command {
     args: EvalArgs,
 }
 
-fn evaluate(data: &Path, more: &[&str]) -> anyhow::Result<Report> {
+/// Measures the contracts bundle on `data`, with `more` arguments.
+pub(crate) fn evaluate(data: &Path, more: &[&str]) -> anyhow::Result<Report> {
     let [dir, data, library] =
         [bundle_dir(), data.to_owned(), library()].map(|path| path.display().to_string());
     let fixed = ["eval", &dir, "--data", &data, "--onnxruntime", &library];

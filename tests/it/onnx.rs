@@ -260,3 +260,84 @@ fn stopping_a_lease_is_seen_between_windows() {
     cancelled.store(true, Ordering::Relaxed);
     assert!(matches!(receiver.recv().unwrap(), Answer::Cancelled));
 }
+
+/// One case of `decoder_fixture.json`, written by `training/fixture.py`.
+#[derive(serde::Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<i64>,
+    starts: Vec<usize>,
+    ends: Vec<usize>,
+    quiet_logit: f32,
+    /// Logits by label, token by token; labels that are not listed are quiet.
+    logits: std::collections::BTreeMap<usize, Vec<f32>>,
+    spans: Vec<GoldenSpan>,
+    flags: Vec<f64>,
+}
+
+#[derive(serde::Deserialize)]
+struct GoldenSpan {
+    label: usize,
+    start: usize,
+    end: usize,
+    confidence: f64,
+}
+
+#[derive(serde::Deserialize)]
+struct Fixture {
+    cases: Vec<Case>,
+}
+
+/// Scores as if the model had given the fixture's logits.
+fn as_scored(case: &Case, chunks: &Chunks, label_count: usize) -> Vec<WindowScores> {
+    let logit = |token: usize, label: usize| {
+        case.logits.get(&label).map_or(case.quiet_logit, |column| column[token])
+    };
+    let row = |token: usize| (0..label_count).map(move |label| logit(token, label));
+    let windows = chunks.windows.iter().enumerate();
+    windows
+        .map(|(window, chunk)| {
+            let logits = chunk.owned.clone().flat_map(row).collect();
+            WindowScores { window, logits }
+        })
+        .collect()
+}
+
+#[test]
+fn the_decoder_gives_the_numbers_of_the_reference() {
+    let rig = &*RIG;
+    let json = std::fs::read(bundle_dir().join("decoder_fixture.json")).unwrap();
+    let fixture: Fixture = serde_json::from_slice(&json).unwrap();
+    let mut span_count = 0;
+    for case in &fixture.cases {
+        let text = Text::from_pages([case.text.clone()]);
+        let chunks = chunk::chunk(&text, &rig.tokenizer, &rig.bundle).unwrap();
+        let ids: Vec<i64> = chunks
+            .windows
+            .iter()
+            .flat_map(|chunk| {
+                let first = 1 + chunk.owned.start - chunk.tokens.start;
+                chunk.ids[first..first + chunk.owned.len()].to_vec()
+            })
+            .collect();
+        assert_eq!(ids, case.ids);
+        let scalars = |offset: usize| text.scalars_before(offset);
+        assert!(chunks.tokens.iter().map(|token| scalars(token.start)).eq(case.starts.clone()));
+        assert!(chunks.tokens.iter().map(|token| scalars(token.end)).eq(case.ends.clone()));
+
+        let scores = as_scored(case, &chunks, rig.bundle.labels.len());
+        let (findings, flags) = infer::findings(&scores, &chunks, &text, &rig.bundle);
+        assert_eq!(findings.len(), case.spans.len());
+        for (found, golden) in findings.iter().zip(&case.spans) {
+            let place = (found.label, scalars(found.span.start), scalars(found.span.end));
+            assert_eq!(place, (golden.label, golden.start, golden.end));
+            assert!((f64::from(found.confidence) - golden.confidence).abs() < 1e-6);
+        }
+        span_count += findings.len();
+        assert_eq!(flags.len(), case.flags.len());
+        for (flag, golden) in flags.iter().zip(&case.flags) {
+            assert!((f64::from(flag.confidence) - golden).abs() < 1e-6, "label {}", flag.label);
+        }
+    }
+    assert!(span_count >= 5, "the fixture shows something");
+}

@@ -1,6 +1,7 @@
 //! Tests on the large data sets; `SLUICE_DATA` names their folder.
 
 mod contracts;
+mod figures;
 mod pdf_corpus;
 mod values;
 

@@ -1,0 +1,115 @@
+//! Tests of [`super::bundle`]: what a manifest may say, and files that are not what it says.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::bundle::{Bundle, Unit};
+use crate::error::{Fault, FaultClass};
+use crate::types::Digest;
+
+fn manifest() -> Value {
+    let calibration = json!({"bias": 0.5, "weights": [1.0, 2.0, 3.0, 4.0, 5.0]});
+    let flag = json!({"a": 1.0, "b": 0.0});
+    json!({
+        "format": 1, "name": "leases", "revision": "1", "language": ["en"],
+        "task": "token-multilabel",
+        "window": {"tokens_max": 256, "stride": 190, "pad_to": 32, "cls": 1, "sep": 2, "pad": 0},
+        "labels": [
+            {"name": "Rent", "unit": "sentence", "threshold": 0.5, "calibration": calibration,
+             "flag_threshold": 0.4, "flag_calibration": flag},
+            {"name": "Tenant", "unit": "phrase", "extend": 0.2, "seed": 0.3, "gap": 1,
+             "max_spans": 2, "threshold": 0.5, "calibration": calibration,
+             "flag_threshold": 0.4, "flag_calibration": flag},
+        ],
+        "decoder": {"version": "1", "floor": -4.0},
+        "files": {"model.onnx": Digest::of(b"model").to_string(),
+                  "tokenizer.json": Digest::of(b"tokenizer").to_string()},
+        "license": "CC-BY-4.0", "metrics": {"test": {"flag_map": 0.9}}, "data": "any",
+    })
+}
+
+fn folder(manifest: &Value) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("bundle.json", &manifest.to_string());
+    write("model.onnx", "model");
+    write("tokenizer.json", "tokenizer");
+    folder
+}
+
+/// The error of a folder, causes included.
+fn error(folder: &Path) -> String {
+    let error = Bundle::load(folder).unwrap_err();
+    Fault::new(FaultClass::Fatal, "loading a bundle", error).chain()
+}
+
+#[test]
+fn a_whole_bundle_is_read() {
+    let folder = folder(&manifest());
+    let bundle = Bundle::load(folder.path()).unwrap();
+    assert_eq!(bundle.labels[0].unit, Unit::Sentence);
+    let phrase = Unit::Phrase { extend: 0.2, seed: 0.3, gap_tokens_max: 1, spans_max: 2 };
+    assert_eq!(bundle.labels[1].unit, phrase);
+    assert_eq!(bundle.window.padded_lengths().collect::<Vec<_>>().len(), 8);
+    assert_eq!(bundle.model_bytes().unwrap(), b"model");
+    assert_eq!(bundle.tokenizer_bytes().unwrap(), b"tokenizer");
+}
+
+#[test]
+fn a_key_that_would_change_a_score_is_not_passed_over() {
+    for (pointer, value, expected) in [
+        ("/format", json!(2), "key `format`"),
+        ("/task", json!("classify"), "key `task`"),
+        ("/temperature", json!(2), "unknown field `temperature`"),
+        ("/decoder/version", json!("2"), "key `decoder.version`"),
+        ("/decoder/ceiling", json!(1), "unknown field `ceiling`"),
+        ("/window/stride", json!(126), "key `window.stride`"),
+        ("/window/stride", json!(255), "key `window.stride`"),
+        ("/window/tokens_max", json!(250), "key `window.tokens_max`"),
+        ("/window/pad_to", json!(0), "key `window.pad_to`"),
+        ("/window/overlap", json!(1), "unknown field `overlap`"),
+        ("/labels", json!([]), "key `labels`"),
+        ("/labels/1/name", json!("Rent"), "key `labels[1].name`"),
+        ("/labels/1/seed", json!(1.5), "key `labels[1].seed`"),
+        ("/labels/1/min_tokens", json!(1), "unknown field `min_tokens`"),
+        ("/labels/0/unit", json!("clause"), "unknown variant `clause`"),
+        ("/labels/0/threshold", json!(-0.1), "key `labels[0].threshold`"),
+        ("/labels/0/flag_calibration/a", json!(-1), "key `labels[0].flag_calibration.a`"),
+        ("/labels/0/calibration/weights", json!([1.0]), "invalid length 1"),
+        ("/files", json!({}), "key `files.model.onnx`"),
+    ] {
+        let mut manifest = manifest();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = manifest.pointer_mut(parent).and_then(Value::as_object_mut).unwrap();
+        parent.insert(key.to_owned(), value);
+        let message = error(folder(&manifest).path());
+        assert!(message.contains(expected), "{pointer}: {message}");
+        assert!(message.contains("bundle.json"), "{pointer}: {message}");
+    }
+}
+
+#[test]
+fn a_changed_file_is_named_with_both_digests() {
+    for name in ["model.onnx", "tokenizer.json"] {
+        let folder = folder(&manifest());
+        let bundle = Bundle::load(folder.path()).unwrap();
+        std::fs::write(folder.path().join(name), "changed").unwrap();
+        let message = error(folder.path());
+        let expected = manifest()["files"][name].as_str().unwrap().to_owned();
+        for part in [name, &expected, &Digest::of(b"changed").to_string()] {
+            assert!(message.contains(part), "{message}");
+        }
+        // What changes after the check is not run either.
+        let read =
+            if name == "model.onnx" { bundle.model_bytes() } else { bundle.tokenizer_bytes() };
+        assert!(read.is_err());
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = folder(&manifest());
+    std::fs::remove_file(folder.path().join("model.onnx")).unwrap();
+    assert!(error(folder.path()).contains("model.onnx"));
+}
