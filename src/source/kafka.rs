@@ -61,6 +61,7 @@ pub struct Setup {
 /// Turns rebalances into leases, and statistics into a snapshot.
 struct Context<T: Send + 'static> {
     setup: Setup,
+    is_classic: bool,
     ledger: Arc<SharedLedger<T>>,
     metrics: Arc<Metrics>,
     rebalances_count: AtomicU64,
@@ -74,7 +75,7 @@ impl<T: Send> ClientContext for Context<T> {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let snapshot = Snapshot::new(&statistics, &self.setup.topic);
+        let snapshot = Snapshot::new(&statistics, &self.setup.topic, self.is_classic);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
     }
 
@@ -413,6 +414,7 @@ fn connect<T: Send>(
     }
     let context = Context {
         setup: setup.clone(),
+        is_classic,
         ledger: Arc::clone(ledger),
         metrics: Arc::clone(metrics),
         rebalances_count: AtomicU64::new(0),

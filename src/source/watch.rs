@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Statistics;
 
+/// Time in which a coordinator that is up answers the first heartbeat, in milliseconds.
+const JOIN_MS: i64 = 3_000;
+
 /// What the statistics say of the group and its partitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
@@ -21,8 +24,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(statistics: &Statistics, topic: &str) -> Self {
-        let is_joined = statistics.cgrp.as_ref().is_some_and(|group| group.join_state == "steady");
+    pub(super) fn new(statistics: &Statistics, topic: &str, is_classic: bool) -> Self {
+        let is_joined = is_joined(statistics, is_classic);
         let mut snapshot = Self { is_joined, ..Self::default() };
         let Some(topic) = statistics.topics.get(topic) else { return snapshot };
         for (number, partition) in &topic.partitions {
@@ -43,6 +46,17 @@ impl Snapshot {
         }
         snapshot
     }
+}
+
+/// Whether the group has been joined, with or without a partition.
+///
+/// Under KIP-848 a member that gets no partition never leaves librdkafka's first join state, and no
+/// statistic counts its heartbeats. They begin as soon as the coordinator is up, and a refused one
+/// ends the process; so that a coordinator that has been up for [`JOIN_MS`] has taken the member in.
+fn is_joined(statistics: &Statistics, is_classic: bool) -> bool {
+    let Some(group) = &statistics.cgrp else { return false };
+    let is_idle = !is_classic && group.state == "up" && group.stateage >= JOIN_MS;
+    group.join_state == "steady" || is_idle
 }
 
 /// Remembers since when each partition has been behind at the same position.

@@ -48,16 +48,18 @@ fn an_idle_spare_worker_is_ready_without_a_partition() {
     let flow = Flow::new(1, "");
     let listens: Vec<_> =
         (0..2).map(|_| format!("127.0.0.1:{}", crate::support::jvm::free_port())).collect();
-    let workers: Vec<_> = listens
+    let mut workers: Vec<_> = listens
         .iter()
         .enumerate()
         .map(|(number, listen)| flow.worker(&format!("w{number}"), &["--listen", listen]))
         .collect();
-    for listen in &listens {
+    for (listen, worker) in listens.iter().zip(&mut workers) {
         let url = format!("http://{listen}/readyz");
-        wait_for("readiness of both", LONG, || (get(&url).0 == 200).then_some(()));
+        wait_for("readiness of both", LONG, || {
+            assert!(worker.exited().is_none(), "{}", worker.tail());
+            (get(&url).0 == 200).then_some(())
+        });
     }
-    drop(workers);
 }
 
 #[test]
