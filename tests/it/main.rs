@@ -18,6 +18,8 @@ mod servers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod text_child;
