@@ -22,6 +22,8 @@ mod service;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod text_child;
