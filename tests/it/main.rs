@@ -12,6 +12,8 @@ mod onnx;
 #[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod schema;
@@ -21,8 +23,6 @@ mod servers;
 mod service;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-mod pipelines;
 #[cfg(test)]
 mod text;
 #[cfg(test)]
