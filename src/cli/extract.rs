@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::offline::{Offline, position};
+use super::offline::{Means, Offline, position};
 use super::{Failure, say, say_aside};
 use crate::config::media_type_of;
-use crate::config::settings::{Compute, Logs, Registry};
 use crate::error::{Fault, FaultClass};
 use crate::source::{MAX_FILE_BYTES, delivery_of_bytes, delivery_of_file};
-use crate::telemetry;
 use crate::types::Delivery;
 
 /// Extract from files without Kafka: one JSON line per document on stdout.
@@ -27,20 +25,15 @@ pub(super) struct ExtractArgs {
     #[arg(long = "type", value_name = "TYPE")]
     content_type: Option<String>,
     #[command(flatten)]
-    compute: Compute,
-    #[command(flatten)]
-    registry: Registry,
-    #[command(flatten)]
-    logs: Logs,
+    means: Means,
 }
 
 pub(super) fn extract(args: &ExtractArgs) -> Result<(), Failure> {
-    telemetry::start(args.logs.log_format, &args.logs.log);
     let mut files = Vec::new();
     for path in &args.files {
         collect(path, &mut files)?;
     }
-    let offline = Offline::load(&args.dir, &args.compute, &args.registry)?;
+    let offline = Offline::load(&args.dir, &args.means)?;
     let count = files.len();
     let inputs = files.iter().enumerate().map(|(number, path)| input(args, number, path));
     let mut told = 0;

@@ -9,14 +9,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::offline::{Offline, position};
+use super::offline::{Means, Offline, position};
 use super::{Failure, say};
 use crate::config::media_type_of;
 use crate::config::samples::{Sample, samples};
-use crate::config::settings::{Compute, Logs, Registry};
 use crate::error::{Fault, FaultClass};
 use crate::source::delivery_of_file;
-use crate::telemetry;
 
 /// Largest difference between two confidences that are taken as equal; see ARCHITECTURE.md on
 /// processor classes.
@@ -34,20 +32,15 @@ pub(super) struct TestArgs {
     #[arg(long)]
     accept: bool,
     #[command(flatten)]
-    compute: Compute,
-    #[command(flatten)]
-    registry: Registry,
-    #[command(flatten)]
-    logs: Logs,
+    means: Means,
 }
 
 pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
-    telemetry::start(args.logs.log_format, &args.logs.log);
     let fault = |what: String, error| Fault::new(FaultClass::Fatal, what, error);
     let samples = samples(&args.dir).map_err(|error| {
         fault(format!("reading `{}`", args.dir.join("samples").display()), error)
     })?;
-    let offline = Offline::load(&args.dir, &args.compute, &args.registry)?;
+    let offline = Offline::load(&args.dir, &args.means)?;
     let inputs = samples.iter().enumerate().map(|(number, sample)| {
         let kind = media_type_of(&sample.path);
         Ok((sample.name.clone(), delivery_of_file(&sample.path, kind, position(number))?))

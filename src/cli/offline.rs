@@ -6,22 +6,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failure, load, run};
-use crate::config::Flow;
-use crate::config::settings::{Compute, Registry};
+use crate::config::settings::{Compute, Logs, Registry};
 use crate::decode::Decoded;
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Job};
 use crate::queue::FlowId;
 use crate::sink::json::Node;
+use crate::telemetry;
 use crate::text::Reader;
 use crate::types::{Delivery, Outcome, Position};
 use crate::worker::{self, Base, Engine, Pending, Prepared};
 
 /// Documents that may be with the model while the next ones are read.
 const AHEAD_MAX: usize = 16;
+
+/// What an offline command works with.
+#[derive(Args)]
+pub(super) struct Means {
+    #[command(flatten)]
+    compute: Compute,
+    #[command(flatten)]
+    registry: Registry,
+    #[command(flatten)]
+    logs: Logs,
+}
 
 /// One part and how it ended.
 pub(super) struct Ended {
@@ -52,18 +64,12 @@ pub(super) fn position(number: usize) -> Position {
 }
 
 impl Offline {
-    /// Loads the pipeline in `dir` and warms its model.
-    pub(super) fn load(
-        dir: &Path,
-        compute: &Compute,
-        registry: &Registry,
-    ) -> Result<Self, Failure> {
-        Self::new(load(dir)?, compute, registry)
-    }
-
-    fn new(flow: Flow, compute: &Compute, registry: &Registry) -> Result<Self, Failure> {
-        let registry = run::client(registry)?;
-        let (base, mut engines) = worker::build(compute, registry.as_ref(), vec![flow])?;
+    /// Starts logging, loads the pipeline in `dir` and warms its model.
+    pub(super) fn load(dir: &Path, means: &Means) -> Result<Self, Failure> {
+        telemetry::start(means.logs.log_format, &means.logs.log);
+        let flow = load(dir)?;
+        let registry = run::client(&means.registry)?;
+        let (base, mut engines) = worker::build(&means.compute, registry.as_ref(), vec![flow])?;
         match engines.pop() {
             Some(engine) => Ok(Self { engine, base }),
             None => Err(Fault::plain(FaultClass::Fatal, "no pipeline was loaded").into()),

@@ -138,8 +138,8 @@ impl Kafka {
             if shutdown.is_over() {
                 return Ok(());
             }
-            let rest = if is_draining { Duration::from_millis(10) } else { interval };
-            let due = rest.saturating_sub(last.elapsed());
+            let wait = if is_draining { Duration::from_millis(10) } else { interval };
+            let due = wait.saturating_sub(last.elapsed());
             self.ledger.wait(due, |in_flight| in_flight.settled_count >= deliveries_max);
             let commit = self.ledger.lock().cut(deliveries_max);
             last = Instant::now();
@@ -178,7 +178,7 @@ impl Kafka {
             if shutdown.is_over() {
                 return Ok(());
             }
-            shutdown_or(pause, shutdown);
+            rest(pause, shutdown);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
         self.ledger.lock().committed(&commit);
@@ -307,7 +307,7 @@ impl Kafka {
             }
             tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
             self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
-            shutdown_or(pause, shutdown);
+            rest(pause, shutdown);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
     }
@@ -339,7 +339,7 @@ fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> +
 }
 
 /// Pauses, but not past a fault or the end of a drain.
-fn shutdown_or(pause: Duration, shutdown: &Shutdown) {
+fn rest(pause: Duration, shutdown: &Shutdown) {
     if !matches!(shutdown.stopped(), Some(Stop::Drain)) {
         shutdown.wait(pause);
         return;

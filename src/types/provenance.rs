@@ -28,7 +28,8 @@ pub struct Provenance {
     pub thresholds_digest: Digest,
     /// Version of sluice.
     pub sluice_version: String,
-    /// Text engine and its version, such as `pdfium 8125`.
+    /// Text engine and its version, such as `pdf-extract 0.12.1`, or `pdfium` and the
+    /// first digits of its library's digest.
     pub text_engine: String,
     /// Version of ONNX Runtime.
     pub onnxruntime_version: String,

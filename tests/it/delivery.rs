@@ -55,10 +55,7 @@ fn killed_ten_times_and_joined_by_another_no_part_is_lost_or_doubled() {
     }
     assert!(unfinished_at_kill >= 5, "only {unfinished_at_kill} kills met a worker at work");
     flow.wait_for(inputs.len(), &mut worker, LONG);
-    worker.sigterm();
-    assert!(worker.wait(LONG).success(), "{}", worker.tail());
-    let report = flow.check(&inputs, &positions);
-    assert!(report.is_clean(), "{report}");
+    flow.drain_and_check(&mut worker, &inputs, &positions);
 }
 
 #[test]
@@ -74,10 +71,7 @@ fn the_classic_protocol_keeps_the_promise_too() {
     std::thread::sleep(Duration::from_millis(1500));
     assert!(was_killed(first.kill9()));
     flow.wait_for(inputs.len(), &mut second, LONG);
-    second.sigterm();
-    assert!(second.wait(LONG).success(), "{}", second.tail());
-    let report = flow.check(&inputs, &positions);
-    assert!(report.is_clean(), "{report}");
+    flow.drain_and_check(&mut second, &inputs, &positions);
 }
 
 #[test]
@@ -140,10 +134,7 @@ fn gaps_of_aborted_transactions_hold_nothing_up() {
     }
     let mut worker = flow.worker("a", &[]);
     flow.wait_for(inputs.len(), &mut worker, LONG);
-    worker.sigterm();
-    assert!(worker.wait(LONG).success(), "{}", worker.tail());
-    let report = flow.check(&inputs, &positions);
-    assert!(report.is_clean(), "{report}");
+    flow.drain_and_check(&mut worker, &inputs, &positions);
 }
 
 #[test]

@@ -37,10 +37,7 @@ fn forty_contracts_give_forty_records_or_reviews_and_no_reject() {
     let positions = kafka::produce(&flow.input, &inputs);
     let mut worker = flow.worker("a", &[]);
     let seen = flow.wait_for(inputs.len(), &mut worker, LONG);
-    worker.sigterm();
-    assert!(worker.wait(LONG).success(), "{}", worker.tail());
-    let report = flow.check(&inputs, &positions);
-    assert!(report.is_clean(), "{report}");
+    flow.drain_and_check(&mut worker, &inputs, &positions);
     let rejects: Vec<_> =
         seen.iter().filter(|(kind, _)| *kind == Kind::Reject).map(|(_, it)| &it.headers).collect();
     assert!(rejects.is_empty(), "{rejects:?}");

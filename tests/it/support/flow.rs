@@ -111,6 +111,19 @@ impl Flow {
         })
     }
 
+    /// Lets the worker drain, and asserts that every part of `inputs` has exactly one outcome.
+    pub(crate) fn drain_and_check(
+        &self,
+        worker: &mut Process,
+        inputs: &[Input],
+        positions: &[(i32, i64)],
+    ) {
+        worker.sigterm();
+        assert!(worker.wait(Duration::from_mins(1)).success(), "{}", worker.tail());
+        let report = self.check(inputs, positions);
+        assert!(report.is_clean(), "{report}");
+    }
+
     /// Compares what went in, at these positions, with what came out.
     pub(crate) fn check(&self, inputs: &[Input], positions: &[(i32, i64)]) -> Report {
         let inputs: Vec<_> = inputs
