@@ -6,8 +6,8 @@ use crate::config::Flow;
 
 /// Longest value on one line, in characters.
 const VALUE_CHARS_MAX: usize = 76;
-/// Width of the column of names.
-const NAME_WIDTH: usize = 14;
+/// Least width of the column of names.
+const NAME_WIDTH_MIN: usize = 14;
 
 /// One document and how it ended.
 pub(super) struct Row {
@@ -23,9 +23,11 @@ pub(super) struct Row {
 
 /// The lines of one document.
 pub(super) fn block(row: &Row, flow: &Flow) -> String {
+    let names = flow.pipeline.fields.iter().map(|field| field.name.len());
+    let width = names.max().unwrap_or_default().max(NAME_WIDTH_MIN);
     let mut lines = format!("{}  {}\n", row.outcome.to_uppercase(), row.document);
     for reason in &row.reasons {
-        line(&mut lines, "why", reason);
+        line(&mut lines, width, "why", reason);
     }
     if row.value.is_null() {
         return lines;
@@ -42,7 +44,12 @@ pub(super) fn block(row: &Row, flow: &Flow) -> String {
         }
         let value = values.join("; ");
         let place = place_of(&row.value, &field.name);
-        line(&mut lines, &field.name.replace('_', " "), &format!("{}{place}", short(&value)));
+        line(
+            &mut lines,
+            width,
+            &field.name.replace('_', " "),
+            &format!("{}{place}", short(&value)),
+        );
     }
     if let Some(flags) = &flow.pipeline.flags {
         let shown = shown_by_field(flow);
@@ -53,7 +60,7 @@ pub(super) fn block(row: &Row, flow: &Flow) -> String {
             }
             let page = page.map_or_else(String::new, |page| format!("p. {page}, "));
             let told = format!("{} ({page}{confidence:.0} %)", label.replace('_', " "));
-            line(&mut lines, &std::mem::take(&mut name), &told);
+            line(&mut lines, width, &std::mem::take(&mut name), &told);
         }
     }
     lines
@@ -108,8 +115,8 @@ fn short(value: &str) -> String {
     format!("{kept}…")
 }
 
-fn line(lines: &mut String, name: &str, value: &str) {
-    lines.extend([format!("    {name:<NAME_WIDTH$}  {value}"), "\n".to_owned()]);
+fn line(lines: &mut String, width: usize, name: &str, value: &str) {
+    lines.extend([format!("    {name:<width$}  {value}"), "\n".to_owned()]);
 }
 
 #[cfg(test)]

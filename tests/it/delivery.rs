@@ -1,6 +1,6 @@
 //! The promise: every part ends in exactly one outcome, whatever is killed. On a real broker.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::checker::Kind;
 use crate::support::flow::{Flow, json, short_contract};
@@ -43,17 +43,21 @@ fn killed_ten_times_and_joined_by_another_no_part_is_lost_or_doubled() {
             leaver.sigterm();
             assert!(leaver.wait(LONG).success(), "{}", leaver.tail());
         }
-        let pause = Duration::from_millis(1_000 + dice.roll(2_500));
-        let since = Instant::now();
-        while since.elapsed() < pause {
-            std::thread::sleep(Duration::from_millis(20));
-            assert!(worker.exited().is_none(), "the worker ended\n{}", worker.tail());
+        // Every other kill meets a worker that has just committed and has more to do; the others
+        // fall anywhere: at the start, while the group settles, at rest.
+        if kill % 2 == 0 {
+            let before = flow.seen().len();
+            flow.wait_for(before + 1, &mut worker, LONG);
+            std::thread::sleep(Duration::from_millis(dice.roll(400)));
+        } else {
+            std::thread::sleep(Duration::from_millis(dice.roll(3_500)));
         }
+        assert!(worker.exited().is_none(), "the worker ended\n{}", worker.tail());
         assert!(was_killed(worker.kill9()));
         unfinished_at_kill += usize::from(flow.seen().len() < inputs.len());
         worker = flow.worker("a", &[]);
     }
-    assert!(unfinished_at_kill >= 5, "only {unfinished_at_kill} kills met a worker at work");
+    assert!(unfinished_at_kill >= 3, "only {unfinished_at_kill} kills met a worker at work");
     flow.wait_for(inputs.len(), &mut worker, LONG);
     flow.drain_and_check(&mut worker, &inputs, &positions);
 }
