@@ -11,7 +11,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
+};
 
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
@@ -27,6 +29,8 @@ const CALL_MAX: Duration = Duration::from_secs(30);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between retries.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// Longest wait for the reports of messages that an abort throws away.
+const PURGE_MAX: Duration = Duration::from_secs(1);
 /// Room for headers and framing above the largest payload, in bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
 
@@ -145,10 +149,12 @@ impl Kafka {
             last = Instant::now();
             match commit {
                 Some(commit) => self.make_visible(commit, shutdown)?,
-                None if is_draining && self.ledger.lock().in_flight().deliveries_count == 0 => {
+                // Order: the source leaves first; until then it may still open a delivery.
+                None if is_draining && self.ledger.lock().partitions().is_empty() => {
                     return Ok(());
                 }
-                None => self.producer.poll(Duration::ZERO),
+                // What has settled may wait behind an open delivery: do not spin.
+                None => self.producer.poll(Duration::from_millis(10)),
             }
         }
     }
@@ -204,6 +210,10 @@ impl Kafka {
         let done = self.fill(commit, &metadata, shutdown);
         let Err(fault) = done else { return Ok(()) };
         if fault.class != FaultClass::Fatal {
+            // Unlike a commit, an abort of the client serves no delivery reports and yet waits for
+            // them.
+            self.producer.purge(PurgeConfig::default().queue().inflight());
+            drop(self.producer.flush(PURGE_MAX));
             self.persist(shutdown, "aborting a transaction", || {
                 self.producer.abort_transaction(CALL_MAX)
             })?;

@@ -289,6 +289,8 @@ impl<T: Send> Kafka<T> {
     fn reconnect(&mut self) -> Result<(), Fault> {
         self.setup.protocol = GroupProtocol::Classic;
         self.ledger.lock().revoke_all();
+        self.paused.clear();
+        self.rebalances_seen = 0;
         let client = connect(&self.setup, true, &self.ledger, &self.metrics)?;
         *self.group.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         Ok(())
@@ -303,8 +305,7 @@ impl<T: Send> Kafka<T> {
         let rebalances = client.context().rebalances_count.load(Ordering::Acquire);
         if rebalances != self.rebalances_seen {
             self.rebalances_seen = rebalances;
-            // A partition that is assigned anew comes unpaused.
-            self.paused.clear();
+            // librdkafka keeps a pause over revocation and assignment; only a resume ends it.
             self.watch.reset();
         }
         let limits = &self.setup.limits;
@@ -328,9 +329,11 @@ impl<T: Send> Kafka<T> {
                 .copied()
                 .filter(|partition| self.paused.contains(partition))
                 .collect();
-            self.switch(client, &resumed, false)?;
-            self.paused.clear();
-            self.watch.reset();
+            if !resumed.is_empty() {
+                self.switch(client, &resumed, false)?;
+                self.paused.retain(|partition| !resumed.contains(partition));
+                self.watch.reset();
+            }
         }
         Ok(())
     }
@@ -355,7 +358,8 @@ impl<T: Send> Kafka<T> {
         self.metrics.level(pipeline, Level::Partitions, self.ledger.lock().partitions().len());
         self.metrics.level(pipeline, Level::InFlightBytes, in_flight.bytes);
         self.metrics.level(pipeline, Level::InFlightDeliveries, in_flight.deliveries_count);
-        if !self.paused.is_empty() {
+        let own = self.ledger.lock().partitions();
+        if own.iter().any(|partition| self.paused.contains(partition)) {
             self.watch.reset();
             return Ok(snapshot.is_joined);
         }
@@ -382,6 +386,9 @@ impl<T: Send> Kafka<T> {
             // Serves the revocation; a message that still comes is not opened.
             drop(client.poll(POLL_MAX));
         }
+        // The sink of a drain ends when no lease is left.
+        self.ledger.lock().revoke_all();
+        self.ledger.notify();
     }
 }
 

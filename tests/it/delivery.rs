@@ -79,6 +79,26 @@ fn the_classic_protocol_keeps_the_promise_too() {
 }
 
 #[test]
+fn partitions_that_were_paused_through_a_rebalance_go_on() {
+    for protocol in ["consumer", "classic"] {
+        let flow = Flow::new(4, "limits:\n  in_flight_deliveries_max: 4\n");
+        let args = ["--group-protocol", protocol];
+        let inputs: Vec<_> = (0..120).map(short_contract).collect();
+        let positions = kafka::produce(&flow.input, &inputs);
+        let mut stays = flow.worker("a", &args);
+        flow.wait_for(1, &mut stays, LONG);
+        let mut leaves = flow.worker("b", &args);
+        crate::support::wait_for("an assignment of the second worker", LONG, || {
+            leaves.stderr().contains("partitions assigned").then_some(())
+        });
+        leaves.sigterm();
+        assert!(leaves.wait(LONG).success(), "{}", leaves.tail());
+        flow.wait_for(inputs.len(), &mut stays, LONG);
+        flow.drain_and_check(&mut stays, &inputs, &positions);
+    }
+}
+
+#[test]
 fn at_least_once_repeats_with_the_same_ids_and_loses_nothing() {
     let flow = Flow::new(2, "delivery:\n  guarantee: at_least_once\n  commit_interval_ms: 200\n");
     let inputs: Vec<_> = (0..120).map(short_contract).collect();
