@@ -352,13 +352,15 @@ impl<T: Send> Kafka<T> {
         let context = client.context();
         let snapshot = context.snapshot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(snapshot) = snapshot else { return Ok(false) };
-        let in_flight = self.ledger.lock().in_flight();
+        let (in_flight, own) = {
+            let ledger = self.ledger.lock();
+            (ledger.in_flight(), ledger.partitions())
+        };
         let pipeline = self.setup.pipeline.as_str();
         self.metrics.level(pipeline, Level::Lag, snapshot.lag);
-        self.metrics.level(pipeline, Level::Partitions, self.ledger.lock().partitions().len());
+        self.metrics.level(pipeline, Level::Partitions, own.len());
         self.metrics.level(pipeline, Level::InFlightBytes, in_flight.bytes);
         self.metrics.level(pipeline, Level::InFlightDeliveries, in_flight.deliveries_count);
-        let own = self.ledger.lock().partitions();
         if own.iter().any(|partition| self.paused.contains(partition)) {
             self.watch.reset();
             return Ok(snapshot.is_joined);
