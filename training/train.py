@@ -35,8 +35,8 @@ def positive_weights(count, power):
 
 
 def loss_of(logits, mask, targets, sentence, count, clause_labels, positive):
-    """Token loss plus the loss of the mean logit of each sentence, which is what the decoder
-    ranks by: it counts a short sentence as much as a long one."""
+    """Losses of the tokens, of the mean logit of each sentence, which is what the decoder ranks by
+    (it counts a short sentence as much as a long one), and of the best token of each window."""
     token = F.binary_cross_entropy_with_logits(
         logits, targets, reduction="none", pos_weight=positive).sum(-1)
     token = token[mask].mean()
@@ -47,7 +47,11 @@ def loss_of(logits, mask, targets, sentence, count, clause_labels, positive):
     share = torch.zeros(count, logits.shape[-1]).index_add_(0, index, targets[inside]) / size
     sent = F.binary_cross_entropy_with_logits(
         mean, (share > 0.5).float(), reduction="none", pos_weight=positive)
-    return token, (sent * clause_labels).sum(-1).mean()
+    # The flag of a contract rests on its best token, so the best token of a window is trained on.
+    peak = logits.masked_fill(~mask[..., None].bool(), -1e4).amax(1)
+    flag = F.binary_cross_entropy_with_logits(
+        peak, targets.amax(1), reduction="none", pos_weight=positive)
+    return token, (sent * clause_labels).sum(-1).mean(), flag.sum(-1).mean()
 
 
 def main():
@@ -67,6 +71,7 @@ def main():
     parser.add_argument("--head-lr", type=float, default=1e-3)
     parser.add_argument("--negatives", type=float, default=0.4)
     parser.add_argument("--sentence-weight", type=float, default=1.0)
+    parser.add_argument("--window-weight", type=float, default=0.0)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
@@ -118,21 +123,22 @@ def main():
             ids, mask, targets, sentence = (torch.from_numpy(part) for part in batch[:4])
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(ids, None if mask.all() else mask)
-            token, sent = loss_of(logits.float(), mask, targets, sentence, batch[4], clause_labels,
-                                  positive)
-            (token + args.sentence_weight * sent).backward()
+            parts = loss_of(logits.float(), mask, targets, sentence, batch[4], clause_labels, positive)
+            token, sent, flag = parts
+            (token + args.sentence_weight * sent + args.window_weight * flag).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             seen += ids.numel()
-            recent.append((token.item(), sent.item()))
+            recent.append([part.item() for part in parts])
             if step % 50 == 0:
                 mean = np.mean(recent, axis=0)
                 recent.clear()
                 print(json.dumps({
                     "epoch": epoch, "step": step, "of": total, "progress": round(progress, 4),
                     "token_loss": round(float(mean[0]), 5), "sentence_loss": round(float(mean[1]), 5),
+                    "window_loss": round(float(mean[2]), 5),
                     "tokens_per_s": round(seen / (time.time() - began)),
                     "minutes": round((time.time() - began) / 60, 1),
                 }), flush=True)
