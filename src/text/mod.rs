@@ -9,6 +9,7 @@ mod clean;
 mod frame;
 mod html;
 mod language;
+mod paragraphs;
 mod pdf_extract;
 mod pdfium;
 mod plain;
