@@ -14,6 +14,7 @@ mod pdf_extract;
 mod pdfium;
 mod plain;
 mod process;
+mod rows;
 
 use std::path::PathBuf;
 use std::time::Duration;

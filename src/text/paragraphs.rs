@@ -5,7 +5,7 @@
 //! the line before plainly goes on. Whitespace is all that is added: no token changes, only where
 //! sentences may end. Deliberately moves no line and drops none, page numbers and footers included.
 
-use std::ops::Range;
+use super::rows::{Axes, Line, Row};
 
 /// A gap this much wider than the page's usual one begins a paragraph.
 const WIDER: f32 = 1.35;
@@ -23,9 +23,6 @@ const WIDE_HEIGHTS: f32 = 1.8;
 /// A line is short if it leaves more than this part of the page's text width free.
 const SHORT_ROOM: f32 = 0.2;
 
-/// Baselines closer than this part of a line height belong to one line: super- and subscripts.
-const SAME_LINE: f32 = 0.7;
-
 /// A baseline this part of a line height further up is in another column or cell.
 const BACK: f32 = 0.5;
 
@@ -34,26 +31,6 @@ const TAIL_CHARS: usize = 16;
 
 /// What may stand after the mark that ends a sentence.
 const CLOSERS: [char; 8] = ['"', '\'', ')', ']', '}', '\u{201D}', '\u{2019}', '\u{BB}'];
-
-/// A character's place on its page, in points: its origin on the baseline, and its box.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Glyph {
-    pub(super) x: f32,
-    pub(super) y: f32,
-    pub(super) left: f32,
-    pub(super) bottom: f32,
-    pub(super) right: f32,
-    pub(super) top: f32,
-}
-
-/// A line of a page, as its engine reads it.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    /// Its code units, the line end included.
-    pub(super) units: Range<usize>,
-    /// Its first and last visible characters; `None` where it has none or their places are unknown.
-    pub(super) ends: Option<[Glyph; 2]>,
-}
 
 /// Paragraphs of one document, page by page.
 #[derive(Default)]
@@ -161,75 +138,278 @@ fn usual(mut gaps: Vec<f32>) -> Option<f32> {
     None
 }
 
-/// Which way the lines of a page run and follow each other: a page may lie on its side, stand on
-/// its head, or be written from right to left.
-#[derive(Clone, Copy)]
-struct Axes {
-    is_upright: bool,
-    /// 1 where lines run towards greater coordinates, -1 where towards smaller ones.
-    along: f32,
-    /// The same from line to line.
-    down: f32,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl Axes {
-    fn new(lines: &[Line]) -> Self {
-        let ends = || lines.iter().filter_map(|line| line.ends.as_ref());
-        let (mut run_x, mut run_y) = (0.0, 0.0);
-        for [first, last] in ends() {
-            run_x += last.x - first.x;
-            run_y += last.y - first.y;
+    use super::Paragraphs;
+    use crate::text::rows::{Glyph, Line};
+
+    /// Width of a character, and what its box has above and below the baseline, in points.
+    const CHAR: (f32, f32, f32) = (5.0, 8.0, 2.0);
+
+    /// A page of lines: left edge, baseline, words.
+    type Placed<'a> = &'a [(f32, f32, &'a str)];
+
+    fn glyph(x: f32, y: f32) -> Glyph {
+        let (width, above, below) = CHAR;
+        Glyph { x, y, left: x, bottom: y - below, right: x + width, top: y + above }
+    }
+
+    fn layout(placed: Placed<'_>) -> (Vec<u32>, Vec<Line>) {
+        let (mut units, mut lines) = (Vec::new(), Vec::new());
+        for (left, baseline, words) in placed {
+            let start = units.len();
+            units.extend(words.chars().chain("\r\n".chars()).map(u32::from));
+            let last = f32::from(u8::try_from(words.chars().count()).unwrap()) - 1.0;
+            let ends = [glyph(*left, *baseline), glyph(left + last * CHAR.0, *baseline)];
+            lines.push(Line { units: start..units.len(), ends: Some(ends) });
         }
-        let is_upright = run_x.abs() >= run_y.abs();
-        let along = if is_upright { run_x } else { run_y };
-        let level = |glyph: &Glyph| if is_upright { glyph.y } else { glyph.x };
-        let steps =
-            ends().zip(ends().skip(1)).map(|(before, line)| level(&line[0]) - level(&before[1]));
-        let (up, down) = steps.fold((0_usize, 0_usize), |(up, down), step| {
-            (up + usize::from(step > 0.0), down + usize::from(step < 0.0))
-        });
-        Self {
-            is_upright,
-            along: if along < 0.0 { -1.0 } else { 1.0 },
-            down: if up > down { 1.0 } else { -1.0 },
+        (units, lines)
+    }
+
+    fn words(units: &[u32]) -> String {
+        units.iter().filter_map(|unit| char::from_u32(*unit)).filter(|it| *it != '\r').collect()
+    }
+
+    fn document(pages: &[Placed<'_>]) -> String {
+        let mut paragraphs = Paragraphs::default();
+        pages.iter().fold(String::new(), |text, page| {
+            let (units, lines) = layout(page);
+            text + &words(&paragraphs.page(&units, &lines))
+        })
+    }
+
+    fn check(page: Placed<'_>, expected: &str) {
+        assert_eq!(document(&[page]), expected);
+    }
+
+    #[test]
+    fn a_wider_gap_begins_a_paragraph() {
+        check(
+            &[
+                (50.0, 700.0, "10. Licence"),
+                (50.0, 680.0, "HealthGate grants to the publishers"),
+                (50.0, 668.0, "a licence to the software"),
+                (50.0, 656.0, "for the purposes of this agreement"),
+                (50.0, 640.5, "Save in relation to logos"),
+                (50.0, 624.2, "all else is open"),
+            ],
+            "10. Licence\n\nHealthGate grants to the publishers\na licence to the software\n\
+             for the purposes of this agreement\nSave in relation to logos\n\nall else is open\n",
+        );
+    }
+
+    #[test]
+    fn small_print_does_not_make_the_usual_gap_of_other_text_wide() {
+        let small = |y: f32| Glyph { bottom: y - 1.0, top: y + 4.0, ..glyph(50.0, y) };
+        let (units, mut lines) = layout(&[
+            (50.0, 700.0, "One line"),
+            (50.0, 688.0, "of the usual size"),
+            (50.0, 676.0, "and its end"),
+            (50.0, 640.0, "A note"),
+            (50.0, 634.0, "in a small"),
+            (50.0, 628.0, "font"),
+        ]);
+        for (line, y) in lines.iter_mut().skip(3).zip([640.0, 634.0, 628.0]) {
+            line.ends = Some([small(y), small(y)]);
+        }
+        assert_eq!(
+            words(&Paragraphs::default().page(&units, &lines)),
+            "One line\nof the usual size\nand its end\n\nA note\nin a small\nfont\n"
+        );
+    }
+
+    #[test]
+    fn double_spacing_parts_short_lines_only() {
+        check(
+            &[
+                (50.0, 700.0, "Definitions 2"),
+                (50.0, 680.0, "The parties agree as to all of the follow"),
+                (50.0, 660.0, "ing and will do so until it ends in whole"),
+                (50.0, 640.0, "or in part"),
+                (50.0, 620.0, "Signed"),
+            ],
+            "Definitions 2\n\nThe parties agree as to all of the follow\n\
+             ing and will do so until it ends in whole\nor in part\n\nSigned\n",
+        );
+    }
+
+    #[test]
+    fn a_line_that_announces_the_next_is_not_cut_off() {
+        for (lead, is_cut) in [
+            ("as follows:", false),
+            ("the seller,", false),
+            ("goods; and", false),
+            ("goods or", false),
+            ("the Licensed Products;", true),
+            ("the brand", true),
+            ("the vendor", true),
+            ("1. Land", true),
+        ] {
+            let page = [
+                (50.0, 700.0, "one"),
+                (50.0, 690.0, lead),
+                (50.0, 670.0, "(a) sell"),
+                (50.0, 660.0, "it"),
+            ];
+            let gap = if is_cut { "\n" } else { "" };
+            check(&page, &format!("one\n{lead}\n{gap}(a) sell\nit\n"));
         }
     }
 
-    fn row(self, [first, last]: &[Glyph; 2]) -> Row {
-        let height =
-            |it: &Glyph| if self.is_upright { it.top - it.bottom } else { it.right - it.left };
-        let level = |it: &Glyph| self.down * if self.is_upright { it.y } else { it.x };
-        // The sides of a box, the one where lines start first.
-        let sides = |it: &Glyph| {
-            let (low, high) =
-                if self.is_upright { (it.left, it.right) } else { (it.bottom, it.top) };
-            if self.along > 0.0 { (low, high) } else { (-high, -low) }
-        };
-        let (heights, mut levels) = ((height(first), height(last)), (level(first), level(last)));
-        let height = heights.0.max(heights.1);
-        if (levels.1 - levels.0).abs() < SAME_LINE * height {
-            let taller = if heights.0 >= heights.1 { levels.0 } else { levels.1 };
-            levels = (taller, taller);
-        }
-        Row { start: levels.0, end: levels.1, left: sides(first).0, right: sides(last).1, height }
+    #[test]
+    fn a_sentence_goes_on_over_pages_and_columns() {
+        let first: Placed<'_> = &[(50.0, 60.0, "the third"), (50.0, 50.0, "party shall")];
+        let second: Placed<'_> = &[
+            (50.0, 750.0, "be liable"),
+            (50.0, 740.0, "for it"),
+            (300.0, 750.0, "as agreed"),
+            (300.0, 740.0, "The end"),
+            (50.0, 770.0, "Source: a register, 11/8/1999"),
+        ];
+        let third: Placed<'_> = &[(50.0, 750.0, "in words"), (50.0, 740.0, "said")];
+        assert_eq!(
+            document(&[first, second, third]),
+            "the third\nparty shall\nbe liable\nfor it\nas agreed\nThe end\n\n\
+             Source: a register, 11/8/1999\n\nin words\nsaid\n"
+        );
     }
-}
 
-/// A line on its page's axes, in points.
-struct Row {
-    /// Where its first character stands, counted down the page.
-    start: f32,
-    /// Where its last one stands: lower where a word broken by a hyphen joins two lines.
-    end: f32,
-    left: f32,
-    right: f32,
-    height: f32,
-}
+    #[test]
+    fn a_page_without_a_visible_line_changes_nothing() {
+        let mut paragraphs = Paragraphs::default();
+        let blank = Line { units: 0..2, ends: None };
+        assert_eq!(words(&paragraphs.page(&[32, 10], &[blank])), " \n");
+        let (units, lines) = layout(&[(50.0, 700.0, "first"), (50.0, 690.0, "page")]);
+        assert_eq!(words(&paragraphs.page(&units, &lines)), "first\npage\n");
+        assert_eq!(words(&paragraphs.page(&[], &[])), "");
+        let (units, lines) = layout(&[(50.0, 700.0, "over it")]);
+        assert_eq!(words(&paragraphs.page(&units, &lines)), "over it\n");
+    }
 
-impl Row {
-    /// How far this line stands below `before`, in line heights; 0 where the font gives no height.
-    fn gap(&self, before: &Self) -> f32 {
-        let gap = (self.start - before.end) / f32::midpoint(self.height, before.height);
-        if gap.is_finite() { gap } else { 0.0 }
+    #[test]
+    fn a_page_may_lie_on_its_side_stand_on_its_head_or_run_from_the_right() {
+        let (units, lines) = layout(&[
+            (50.0, 700.0, "A heading"),
+            (50.0, 680.0, "and a paragraph"),
+            (50.0, 668.0, "of two lines"),
+        ]);
+        let expected = "A heading\n\nand a paragraph\nof two lines\n";
+        let turns: [fn(Glyph) -> Glyph; 5] = [
+            |it| it,
+            |it| Glyph {
+                x: -it.x,
+                y: -it.y,
+                left: -it.right,
+                right: -it.left,
+                bottom: -it.top,
+                top: -it.bottom,
+            },
+            |it| Glyph {
+                x: -it.y,
+                y: it.x,
+                left: -it.top,
+                right: -it.bottom,
+                bottom: it.left,
+                top: it.right,
+            },
+            |it| Glyph {
+                x: it.y,
+                y: -it.x,
+                left: it.bottom,
+                right: it.top,
+                bottom: -it.right,
+                top: -it.left,
+            },
+            |it| Glyph { x: -it.x, left: -it.right, right: -it.left, ..it },
+        ];
+        for (index, turn) in turns.into_iter().enumerate() {
+            let turned: Vec<_> = lines
+                .iter()
+                .map(|line| Line { ends: line.ends.map(|ends| ends.map(turn)), ..line.clone() })
+                .collect();
+            assert_eq!(words(&Paragraphs::default().page(&units, &turned)), expected, "{index}");
+        }
+    }
+
+    #[test]
+    fn a_word_broken_over_two_lines_and_a_raised_mark_leave_gaps_as_they_are() {
+        let (units, mut lines) = layout(&[
+            (50.0, 700.0, "this agree-ment"),
+            (50.0, 678.0, "shall end on the 2nd"),
+            (50.0, 667.0, "of May"),
+            (50.0, 656.0, "in full"),
+        ]);
+        // The first line ends one lower than it begins; the mark of the second is small and raised.
+        let raised = Glyph { y: 682.0, bottom: 680.0, top: 687.0, ..glyph(145.0, 682.0) };
+        lines[0].ends = Some([glyph(50.0, 700.0), glyph(80.0, 689.0)]);
+        lines[1].ends = Some([glyph(50.0, 678.0), raised]);
+        assert_eq!(
+            words(&Paragraphs::default().page(&units, &lines)),
+            "this agree-ment\nshall end on the 2nd\nof May\nin full\n"
+        );
+    }
+
+    #[test]
+    fn a_font_without_height_gives_no_blank_line() {
+        let (units, mut lines) =
+            layout(&[(50.0, 700.0, "one"), (50.0, 500.0, "two"), (50.0, 490.0, "three")]);
+        for line in &mut lines {
+            line.ends =
+                line.ends.map(|ends| ends.map(|it| Glyph { bottom: it.y, top: it.y, ..it }));
+        }
+        assert_eq!(words(&Paragraphs::default().page(&units, &lines)), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_page_of_a_million_lines_takes_no_time_to_speak_of() {
+        let number = |index: u32| f32::from(u16::try_from(index % 60_000).unwrap());
+        let units: Vec<u32> =
+            (0..1_000_000).flat_map(|_| [u32::from('a'), u32::from('\n')]).collect();
+        let lines: Vec<_> = (0..1_000_000_u32)
+            .map(|index| {
+                let start = usize::try_from(2 * index).unwrap();
+                let place = glyph(50.0, number(index.wrapping_mul(2_654_435_761)));
+                Line { units: start..start + 2, ends: Some([place, place]) }
+            })
+            .collect();
+        let start = std::time::Instant::now();
+        let spaced = Paragraphs::default().page(&units, &lines);
+        assert!(spaced.len() <= units.len() + lines.len());
+        // Unoptimised, on a busy machine; a quadratic rule would take hours.
+        assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    }
+
+    fn any_glyph() -> impl Strategy<Value = Glyph> {
+        any::<[f32; 6]>().prop_map(|[x, y, left, bottom, right, top]| Glyph {
+            x,
+            y,
+            left,
+            bottom,
+            right,
+            top,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn only_line_feeds_are_added_whatever_the_places(
+            page in proptest::collection::vec(("[ -~]{0,20}", proptest::option::of([any_glyph(), any_glyph()])), 0..40)
+        ) {
+            let (mut units, mut lines) = (Vec::new(), Vec::new());
+            for (words, ends) in page {
+                let start = units.len();
+                units.extend(words.chars().chain(['\n']).map(u32::from));
+                lines.push(Line { units: start..units.len(), ends });
+            }
+            let mut paragraphs = Paragraphs::default();
+            for _ in 0..2 {
+                let spaced = paragraphs.page(&units, &lines);
+                let kept = |units: &[u32]| -> Vec<u32> { units.iter().filter(|unit| **unit != 10).copied().collect() };
+                prop_assert_eq!(kept(&spaced), kept(&units));
+                prop_assert!(spaced.len() <= units.len() + lines.len());
+            }
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! PDF bytes to pages by PDFium; the only file that names `pdfium_render`.
 //!
 //! Pages keep the order of the file, lines the order in which PDFium reads them, with a blank line
-//! before each paragraph. Deliberately
-//! renders nothing, runs no script, and looks for no font of the machine: the same file gives the
-//! same text wherever it is read.
+//! before each paragraph. Deliberately renders nothing, runs no script, and looks for no font of the
+//! machine: the same file gives the same text wherever it is read.
 
 use std::path::PathBuf;
 
@@ -14,7 +13,8 @@ use pdfium_render::prelude::{
 use super::child::{Pages, Stop};
 use super::clean;
 use super::frame::{Flaw, Refusal};
-use super::paragraphs::{self, Glyph, Line, Paragraphs};
+use super::paragraphs::{self, Paragraphs};
+use super::rows::{Glyph, Line};
 
 /// A folder that no machine has: PDFium takes its fonts from here and so from nowhere.
 const NO_FONTS: &str = "/nonexistent/";
