@@ -61,7 +61,7 @@ pub fn check(dirs: &[PathBuf], out: &mut impl Write) -> io::Result<usize> {
 /// What the rooms say of a pipeline whose own checks found nothing.
 pub fn of_rooms(flow: &Flow) -> Vec<Problem> {
     let pipeline = &flow.pipeline;
-    let labels: Vec<_> = flow.bundle.labels.iter().map(|label| label.name.clone()).collect();
+    let labels: Vec<_> = flow.bundle.heads.label_names().map(str::to_owned).collect();
     let keyed = |found: Vec<(String, String)>| -> Vec<_> {
         found.iter().map(|(key, problem)| flow.problem(key, problem, "")).collect()
     };
@@ -96,7 +96,7 @@ fn tell(problems: &[Problem], out: &mut impl Write) -> io::Result<usize> {
 fn summary(flow: &Flow) -> String {
     let pipeline = &flow.pipeline;
     let flags = pipeline.flags.as_ref().map_or(0, |flags| {
-        if flags.labels.is_empty() { flow.bundle.labels.len() } else { flags.labels.len() }
+        if flags.labels.is_empty() { flow.bundle.heads.label_count() } else { flags.labels.len() }
     });
     let count = |count: usize, word: &str| {
         let plural = if count == 1 { "" } else { "s" };

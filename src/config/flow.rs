@@ -100,9 +100,7 @@ pub fn load(dir: &Path) -> Result<Flow, Vec<Problem>> {
     let wrong = shape::check(&value, &mut report);
     let draft = Draft::new(value.clone(), &wrong);
     let bundle = load_bundle(dir, &draft, &mut report);
-    let labels = bundle
-        .as_ref()
-        .map(|bundle| bundle.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>());
+    let labels = bundle.as_ref().map(|bundle| bundle.heads.label_names().collect::<Vec<_>>());
     let known = bundle
         .as_ref()
         .zip(labels.as_deref())

@@ -13,6 +13,7 @@ mod draft;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod flow;
+pub mod heads;
 mod libraries;
 #[cfg(test)]
 mod load_tests;

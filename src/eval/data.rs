@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use crate::config::bundle::Label;
+use crate::config::heads::Heads;
 
 /// First bytes of a gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -42,7 +42,7 @@ struct Annotation {
 
 /// Reads all records of `path`. Fails on a label that the model does not have and on a span that
 /// leaves its text.
-pub(super) fn records(path: &Path, labels: &[Label]) -> Result<Vec<Record>> {
+pub(super) fn records(path: &Path, heads: &Heads) -> Result<Vec<Record>> {
     let context = || format!("reading data `{}`", path.display());
     let lines = lines(path).with_context(context)?;
     let mut records = Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn records(path: &Path, labels: &[Label]) -> Result<Vec<Record>> {
         let Ok(line) = serde_json::from_str::<Line>(&line) else {
             bail!("{}: expected a JSON object with `id`, `text` and `spans`", place());
         };
-        records.push(record(line, labels).with_context(place)?);
+        records.push(record(line, heads).with_context(place)?);
     }
     ensure!(!records.is_empty(), "{}: it holds no record", context());
     Ok(records)
@@ -74,14 +74,14 @@ fn lines(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     })
 }
 
-fn record(line: Line, labels: &[Label]) -> Result<Record> {
+fn record(line: Line, heads: &Heads) -> Result<Record> {
     let offsets: Vec<usize> =
         line.text.char_indices().map(|(offset, _)| offset).chain([line.text.len()]).collect();
     let mut answers = Vec::with_capacity(line.spans.len());
     for span in line.spans {
-        let label = labels
-            .iter()
-            .position(|label| label.name == span.label)
+        let label = heads
+            .label_names()
+            .position(|name| name == span.label)
             .with_context(|| format!("the model has no label `{}`", span.label))?;
         let words = offsets
             .get(span.start)
@@ -117,23 +117,20 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::{Record, records};
-    use crate::config::bundle::{FlagCalibration, Label, SpanCalibration, Unit};
+    use crate::config::heads::Heads;
 
-    fn label(name: &str) -> Label {
-        Label {
-            name: name.to_owned(),
-            unit: Unit::Sentence,
-            threshold: 0.5,
-            calibration: SpanCalibration { bias: 0.0, weights: [0.0; 5] },
-            flag_threshold: 0.5,
-            flag_calibration: FlagCalibration { a: 1.0, b: 0.0 },
-        }
+    fn heads() -> Heads {
+        let heads = serde_json::json!([{
+            "kind": "classes", "name": "any", "temperature": 1,
+            "labels": [{"name": "Parties"}, {"name": "Term"}],
+        }]);
+        Heads::new(serde_json::from_value(heads).unwrap()).unwrap()
     }
 
     fn read(bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        records(file.path(), &[label("Parties"), label("Term")])
+        records(file.path(), &heads())
     }
 
     const LINE: &str = r#"{"id": "a", "text": "Café Ltd", "other": 1,

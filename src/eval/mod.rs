@@ -124,7 +124,7 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     let (bundle, limits) = subject(&args.dir)?;
     let bundle = Arc::new(bundle);
-    let mut records = data::records(&args.data, &bundle.labels)?;
+    let mut records = data::records(&args.data, &bundle.heads)?;
     let originals = args.pdf.as_deref().map(data::originals).transpose()?;
     if let Some(originals) = &originals {
         records.retain(|record| originals.contains_key(&record.id));

@@ -2,7 +2,7 @@
 //!
 //! Deliberately keeps a few documents in flight only: a data set may be larger than memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -25,11 +25,12 @@ pub(super) struct Asker<'a> {
 }
 
 /// What the model says of one text; no candidates and no flags where there was nothing to ask.
+#[derive(Default)]
 pub(super) struct Prediction {
     /// Candidate spans: label, words, confidence.
     pub(super) spans: Vec<(usize, String, f64)>,
-    /// Probability of each label's flag.
-    pub(super) flags: Vec<f64>,
+    /// Labels with a flag, and its probability.
+    pub(super) flags: BTreeMap<usize, f64>,
     pub(super) token_count: usize,
 }
 
@@ -84,8 +85,7 @@ impl Asker<'_> {
 
     fn finish(&self, pending: Option<Pending>) -> Result<Prediction> {
         let Some(Pending { text, chunks, answer }) = pending else {
-            let flags = vec![0.0; self.bundle.labels.len()];
-            return Ok(Prediction { spans: Vec::new(), flags, token_count: 0 });
+            return Ok(Prediction::default());
         };
         let scores = match answer.recv().context("waiting for the model")? {
             Answer::Scores(scores) => scores,
@@ -100,6 +100,7 @@ impl Asker<'_> {
                 Some((candidate.label, words, candidate.confidence))
             })
             .collect();
+        let flags = flags.into_iter().collect();
         Ok(Prediction { spans, flags, token_count: chunks.tokens.len() })
     }
 }

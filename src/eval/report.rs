@@ -86,12 +86,13 @@ pub(super) fn figures(bundle: &Bundle, predictions: &[Prediction], answers: &Ans
         })
         .collect();
     let rows = answers.rows(&spans, Pairing::OneToOne);
-    let contained_label = bundle.labels.iter().position(|label| label.name == CONTAINED_LABEL);
+    let contained_label = bundle.heads.label_names().position(|name| name == CONTAINED_LABEL);
     let authors = answers.rows(&spans, Pairing::Authors { contained_label });
     let golds = answers.count(None);
     let (span_aupr_one_to_one, curve) = average_precision(&rows, golds);
-    let flags: Vec<Vec<FlagPair>> =
-        (0..bundle.labels.len()).map(|label| flag_pairs(label, predictions, answers)).collect();
+    let flags: Vec<Vec<FlagPair>> = (0..bundle.heads.label_count())
+        .map(|label| flag_pairs(label, predictions, answers))
+        .collect();
     let labels: Vec<LabelFigures> = flags
         .iter()
         .enumerate()
@@ -122,7 +123,7 @@ pub(super) fn figures(bundle: &Bundle, predictions: &[Prediction], answers: &Ans
 
 fn flag_pairs(label: usize, predictions: &[Prediction], answers: &Answers) -> Vec<FlagPair> {
     let pair = |(document, prediction): (usize, &Prediction)| {
-        let probability = prediction.flags.get(label).copied().unwrap_or_default();
+        let probability = prediction.flags.get(&label).copied().unwrap_or_default();
         (probability, answers.has(document, label))
     };
     predictions.iter().enumerate().map(pair).collect()
@@ -149,10 +150,10 @@ fn label_figures(
     ranked.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
     let mine: Vec<Row> = rows.iter().filter(|row| row.label == label).copied().collect();
     let some = |count: usize, area: f64| (count > 0).then_some(area);
-    let parameters = bundle.labels.get(label);
-    let cut = parameters.map_or(f64::INFINITY, |label| label.flag_threshold);
+    let name = bundle.heads.label_names().nth(label).unwrap_or_default();
+    let cut = bundle.heads.flag_threshold(label);
     LabelFigures {
-        label: parameters.map(|label| label.name.clone()).unwrap_or_default(),
+        label: name.to_owned(),
         documents,
         spans,
         flag_ap: some(documents, average_precision(&ranked, documents).0),
@@ -164,11 +165,10 @@ fn label_figures(
 
 /// Rates of all flags, each at the threshold of its label.
 fn flag_rates(bundle: &Bundle, flags: &[Vec<FlagPair>]) -> Rates {
-    let with_cut = bundle
-        .labels
-        .iter()
-        .zip(flags)
-        .flat_map(|(label, flags)| flags.iter().map(|pair| (*pair, label.flag_threshold)));
+    let with_cut = flags.iter().enumerate().flat_map(|(label, flags)| {
+        let cut = bundle.heads.flag_threshold(label);
+        flags.iter().map(move |pair| (*pair, cut))
+    });
     pair_rates(with_cut)
 }
 
@@ -187,8 +187,7 @@ fn pair_rates(flags: impl Iterator<Item = (FlagPair, f64)>) -> Rates {
 fn span_rates(bundle: &Bundle, rows: &[Row], golds: usize) -> Rates {
     let (mut hits, mut reported) = (0, 0);
     for row in rows {
-        let label = bundle.labels.get(row.label);
-        if label.is_some_and(|label| row.confidence >= label.threshold) {
+        if row.confidence >= bundle.heads.threshold(row.label) {
             reported += 1;
             hits += row.found_count;
         }

@@ -98,7 +98,7 @@ fn engine(
 
 /// What to make of which label of the flow's model.
 pub fn plan(flow: &Flow) -> Result<Plan, Fault> {
-    let labels: Vec<String> = flow.bundle.labels.iter().map(|label| label.name.clone()).collect();
+    let labels: Vec<String> = flow.bundle.heads.label_names().map(str::to_owned).collect();
     Plan::new(&flow.pipeline.fields, flow.pipeline.flags.as_ref(), &labels)
         .map_err(|problems| unchecked(flow, &problems))
 }

@@ -86,7 +86,9 @@ fn scores(receiver: &Receiver<Answer>) -> Vec<WindowScores> {
 }
 
 fn bits(scores: &[WindowScores]) -> Vec<(usize, Vec<u32>)> {
-    let bits = |scores: &WindowScores| scores.logits.iter().map(|logit| logit.to_bits()).collect();
+    let bits = |scores: &WindowScores| {
+        scores.logits.iter().chain(&scores.classes).map(|logit| logit.to_bits()).collect()
+    };
     scores.iter().map(|scores| (scores.window, bits(scores))).collect()
 }
 
@@ -154,7 +156,10 @@ fn rows_that_share_a_call_change_each_other() {
     let rows: Vec<&Chunk> = chunks.windows.iter().collect();
     assert!(rows.len() >= 2);
     let in_calls_of = |session: &mut Session, count: usize| -> Vec<Vec<f32>> {
-        rows.chunks(count).flat_map(|rows| session.logits(rows).unwrap()).collect()
+        rows.chunks(count)
+            .flat_map(|rows| session.scores(rows).unwrap())
+            .map(|row| row.logits)
+            .collect()
     };
     let alone = in_calls_of(&mut session, 1);
     let from_pool: Vec<Vec<f32>> = scores(&rig.submit(Arc::clone(&chunks.windows), 0))
@@ -298,7 +303,7 @@ fn as_scored(case: &Case, chunks: &Chunks, label_count: usize) -> Vec<WindowScor
     windows
         .map(|(window, chunk)| {
             let logits = chunk.owned.clone().flat_map(row).collect();
-            WindowScores { window, logits }
+            WindowScores { window, logits, classes: Vec::new() }
         })
         .collect()
 }
@@ -325,7 +330,7 @@ fn the_decoder_gives_the_numbers_of_the_reference() {
         assert!(chunks.tokens.iter().map(|token| scalars(token.start)).eq(case.starts.clone()));
         assert!(chunks.tokens.iter().map(|token| scalars(token.end)).eq(case.ends.clone()));
 
-        let scores = as_scored(case, &chunks, rig.bundle.labels.len());
+        let scores = as_scored(case, &chunks, rig.bundle.heads.label_count());
         let (findings, flags) = infer::findings(&scores, &chunks, &text, &rig.bundle);
         assert_eq!(findings.len(), case.spans.len());
         for (found, golden) in findings.iter().zip(&case.spans) {
