@@ -53,6 +53,7 @@ fn check_evidence(evidence: &Evidence, text: &Text) -> Result<(), Reject> {
 #[cfg(test)]
 mod tests {
     use super::check;
+    use crate::assemble::fixture::clauses;
     use crate::assemble::{Plan, assemble};
     use crate::config::pipeline::{FieldKind, FieldSpec};
     use crate::types::{Extraction, Finding, RejectCode, Sensitive, Span, Text, Value};
@@ -61,7 +62,7 @@ mod tests {
 
     fn plan() -> Plan {
         let field = FieldSpec::new("signed", "Date", FieldKind::Date);
-        Plan::new(&[field], None, &["Date".to_owned()])
+        Plan::new(&[field], &[], None, &clauses(&["Date"]))
             .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 

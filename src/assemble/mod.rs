@@ -10,6 +10,8 @@
 
 mod date;
 mod duration;
+#[cfg(test)]
+mod fixture;
 mod ground;
 mod jurisdiction;
 mod marks;
@@ -147,9 +149,10 @@ fn ungrounded(detail: String) -> Reject {
 mod tests {
     use proptest::prelude::*;
 
+    use super::fixture::clauses;
     use super::{Plan, assemble};
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
-    use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text, Value};
+    use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text};
 
     const LABELS: [&str; 3] = ["Agreement Date", "Parties", "Audit Rights"];
 
@@ -166,8 +169,8 @@ mod tests {
             field("term", "Parties", FieldKind::Duration, true),
         ];
         let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
-        let labels = LABELS.map(str::to_owned);
-        Plan::new(&fields, Some(&flags), &labels).unwrap_or_else(|problems| panic!("{problems:?}"))
+        Plan::new(&fields, &[], Some(&flags), &clauses(&LABELS))
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
     fn scores() -> Vec<FlagScore> {
@@ -189,13 +192,7 @@ mod tests {
     fn shown(extraction: &Extraction, name: &str) -> Vec<String> {
         let fields = extraction.fields.iter().filter(|field| field.name == name);
         let values = fields.flat_map(|field| &field.values);
-        values
-            .map(|one| match &one.value {
-                Value::Text(words) => words.as_str().to_owned(),
-                Value::Date(date) => date.to_string(),
-                Value::Duration(iso) => iso.clone(),
-            })
-            .collect()
+        values.map(|one| one.value.written().into_owned()).collect()
     }
 
     #[test]

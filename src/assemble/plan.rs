@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use regex::{Regex, RegexBuilder};
 
 use super::reading::Reader;
-use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+use crate::config::Labels;
+use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec, SectionSpec};
 
 /// What to make of which label. Built once per flow.
 pub struct Plan {
@@ -45,11 +46,12 @@ impl Plan {
     /// Every mistake at once, each with its key.
     pub fn new(
         fields: &[FieldSpec],
+        _sections: &[SectionSpec],
         flags: Option<&FlagSpec>,
-        labels: &[String],
+        labels: &Labels,
     ) -> Result<Self, Vec<(String, String)>> {
         let mut problems = Vec::new();
-        let planned_fields = plan_fields(fields, labels, &mut problems);
+        let planned_fields = plan_fields(fields, labels.names(), &mut problems);
         let planned_flags = flags.map_or_else(Vec::new, |spec| {
             if fields.iter().any(|field| field.name == spec.column) {
                 let problem = format!("`{}` is the name of a field already", spec.column);
@@ -58,7 +60,7 @@ impl Plan {
             plan_flags(spec, labels, &mut problems)
         });
         if problems.is_empty() {
-            let label_count = labels.len();
+            let label_count = labels.names().len();
             return Ok(Self { fields: planned_fields, flags: planned_flags, label_count });
         }
         Err(problems)
@@ -95,9 +97,10 @@ fn plan_fields(
             let problem = format!("`{}` is the name of a field already", field.name);
             problems.push((format!("fields[{index}].name"), problem));
         }
-        let label = labels.iter().position(|label| *label == field.label);
+        let name = field.label.as_deref().unwrap_or_default();
+        let label = labels.iter().position(|label| label == name);
         if label.is_none() {
-            problems.push((format!("fields[{index}].label"), unknown_label(&field.label, labels)));
+            problems.push((format!("fields[{index}].label"), unknown_label(name, labels)));
         }
         let reader = reader(field)
             .map_err(|problem| problems.push((format!("fields[{index}].near"), problem)));
@@ -124,6 +127,7 @@ fn reader(field: &FieldSpec) -> Result<Reader, String> {
         (FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction, Some(_)) => {
             return Err("`near` is for fields of type `date` or `duration`".to_owned());
         }
+        (kind, _) => return Err(format!("`{}` is not read yet", kind.name())),
     };
     Ok(reader)
 }
@@ -145,7 +149,8 @@ fn near(words: &str) -> Result<Regex, String> {
 }
 
 /// The flags that could be planned, in the order of the bundle; the others as problems.
-fn plan_flags(spec: &FlagSpec, labels: &[String], problems: &mut Vec<Problem>) -> Vec<PlannedFlag> {
+fn plan_flags(spec: &FlagSpec, known: &Labels, problems: &mut Vec<Problem>) -> Vec<PlannedFlag> {
+    let labels = known.names();
     let mut wanted = BTreeSet::new();
     for (index, name) in spec.labels.iter().enumerate() {
         let key = format!("flags.labels[{index}]");
@@ -158,7 +163,8 @@ fn plan_flags(spec: &FlagSpec, labels: &[String], problems: &mut Vec<Problem>) -
     let mut names = BTreeSet::new();
     let mut planned = Vec::new();
     for (label, label_name) in labels.iter().enumerate() {
-        if !spec.labels.is_empty() && !wanted.contains(&label) {
+        let is_wanted = spec.labels.is_empty() || wanted.contains(&label);
+        if !is_wanted || !known.has_flag(label) {
             continue;
         }
         let name = flag_name(label_name);
@@ -204,6 +210,7 @@ fn unknown_label(name: &str, labels: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Plan, flag_name};
+    use crate::assemble::fixture::clauses;
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
 
     fn field(name: &str, label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
@@ -218,8 +225,7 @@ mod tests {
     }
 
     fn problems(fields: &[FieldSpec], flags: Option<&FlagSpec>, labels: &[&str]) -> Vec<String> {
-        let labels: Vec<_> = labels.iter().map(|label| (*label).to_owned()).collect();
-        let problems = Plan::new(fields, flags, &labels).err().unwrap_or_default();
+        let problems = Plan::new(fields, &[], flags, &clauses(labels)).err().unwrap_or_default();
         problems.into_iter().map(|(key, problem)| format!("{key}: {problem}")).collect()
     }
 
@@ -266,8 +272,8 @@ mod tests {
 
     #[test]
     fn flags_stand_in_the_order_of_the_bundle() {
-        let labels = ["B".to_owned(), "A".to_owned(), "C".to_owned()];
-        let plan = Plan::new(&[], Some(&flags("clauses", &["C", "B"])), &labels);
+        let labels = clauses(&["B", "A", "C"]);
+        let plan = Plan::new(&[], &[], Some(&flags("clauses", &["C", "B"])), &labels);
         let Ok(plan) = plan else { panic!("the labels are there") };
         assert_eq!(plan.flag_names().collect::<Vec<_>>(), ["b", "c"]);
     }

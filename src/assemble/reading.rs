@@ -84,8 +84,13 @@ impl Reader {
 pub(super) fn identity(value: &Value) -> String {
     match value {
         Value::Text(words) => key(words),
-        Value::Date(date) => date.to_string(),
-        Value::Duration(iso) => iso.clone(),
+        Value::Date(_)
+        | Value::Duration(_)
+        | Value::Timestamp(_)
+        | Value::LocalTimestamp(_)
+        | Value::Integer(_)
+        | Value::Number(_)
+        | Value::Boolean(_) => value.written().into_owned(),
     }
 }
 
@@ -235,7 +240,7 @@ mod tests {
     fn words_of_a_text_column_are_its_value_unless_they_are_left_out() {
         let shown = |raw| match Reader::Text.read(raw) {
             Reading::Value(Value::Text(words)) => words.into_inner(),
-            Reading::Value(Value::Date(_) | Value::Duration(_)) => "another type".to_owned(),
+            Reading::Value(_) => "another type".to_owned(),
             Reading::Blank => "blank".to_owned(),
             Reading::Unread => "unread".to_owned(),
         };
