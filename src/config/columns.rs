@@ -13,7 +13,7 @@ use super::rules::{REGEX_HINT, regular};
 const ITEM_COLUMNS: &[&str] = &["value", "evidence"];
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
-    let has_sections = !draft.sections.is_empty();
+    let has_sections = draft.sections.as_ref().is_some_and(|sections| !sections.is_empty());
     for (index, field) in draft.fields.iter().enumerate() {
         let Some(field) = field else { continue };
         let mut checker = Checker { at: format!("/fields/{index}"), has_sections, report };
@@ -189,6 +189,13 @@ impl Checker<'_, '_> {
             self.at("/labels", "the values come from `label` already", "keep one source");
         }
         let mut labels = attribute.all_labels();
+        if attribute.many && attribute.all_labels().next().is_none() {
+            self.at(
+                "/many",
+                "one value has these words once",
+                "`many` is for `label` and `labels`",
+            );
+        }
         match attribute.kind {
             FieldKind::Class | FieldKind::Party => {
                 let problem = format!("`{}` is no type of an attribute", attribute.kind.name());
@@ -229,24 +236,20 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Codes and headings: each once.
+/// Headings: some for each section, and none for two.
 fn sections(draft: &Draft, report: &mut Report<'_>) {
-    let mut codes: BTreeSet<&str> = BTreeSet::new();
-    let mut headings: BTreeMap<String, &str> = BTreeMap::new();
-    for (index, section) in draft.sections.iter().enumerate() {
-        let Some(section) = section else { continue };
-        let at = format!("/sections/{index}");
-        if !codes.insert(&section.code) {
-            let problem = format!("the code `{}` stands here twice", section.code);
-            report.at(&format!("{at}/code"), problem, "put all its headings into one entry");
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for (code, headings) in draft.sections.iter().flatten() {
+        let at = super::yaml::child("/sections", code);
+        if headings.is_empty() {
+            report.at(&at, "has no headings", "name at least one that opens it");
         }
-        for (number, heading) in section.headings.iter().enumerate() {
-            let at = format!("{at}/headings/{number}");
+        for heading in headings {
             if !heading.contains(char::is_alphanumeric) {
                 report.at(&at, format!("`{heading}` is no heading"), "");
-            } else if let Some(first) = headings.insert(heading.to_lowercase(), &section.code) {
+            } else if let Some(first) = taken.insert(heading.to_lowercase(), code) {
                 let problem = format!("`{heading}` opens `{first}` already");
-                report.at(&at, problem, "keep one of them");
+                report.at(&at, problem, "let each heading open one section");
             }
         }
     }

@@ -3,12 +3,12 @@
 //! A slip in one rule must not hide a slip in another section, so each section and each entry of
 //! a list stands or falls alone.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::pipeline::{
-    Delivery, FieldSpec, FlagSpec, Input, Limits, Output, Rule, SectionSpec, TextLimits,
-};
+use super::pipeline::{Delivery, FieldSpec, FlagSpec, Input, Limits, Output, Rule, TextLimits};
 use super::shape::Wrong;
 
 /// What could be read of a `pipeline.yaml`; `None` where the section's own shape is wrong.
@@ -19,7 +19,7 @@ pub(super) struct Draft {
     pub(super) input: Option<Input>,
     pub(super) text: Option<TextLimits>,
     pub(super) fields: Vec<Option<FieldSpec>>,
-    pub(super) sections: Vec<Option<SectionSpec>>,
+    pub(super) sections: Option<BTreeMap<String, Vec<String>>>,
     pub(super) flags: Option<FlagSpec>,
     pub(super) rules: Vec<Option<Rule>>,
     pub(super) output: Option<Output>,
@@ -36,7 +36,7 @@ impl Draft {
             input: section(&value, "/input", wrong),
             text: section(&value, "/text", wrong).or_else(|| default(&value, "/text")),
             fields: list(&value, "/fields", wrong),
-            sections: list(&value, "/sections", wrong),
+            sections: section(&value, "/sections", wrong),
             flags: section(&value, "/flags", wrong),
             rules: list(&value, "/rules", wrong),
             output: section(&value, "/output", wrong),

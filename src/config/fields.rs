@@ -89,8 +89,10 @@ impl FieldSpec {
 
 /// A column of each value's own in a list: a dosage of a medication, the section of a problem.
 ///
-/// With `label` or `labels` its value is that of the finding that belongs to the value: the
-/// nearest in the same sentence, each used once. Without, it is read from the value's own words.
+/// With `label` or `labels` its value is that of a finding that belongs to the value: in the same
+/// sentence, at most 200 bytes away, and nearer to this value than to any other of the list, where
+/// each comma or semicolon between counts as 20 bytes. Each finding belongs to one value only.
+/// Without these keys the attribute is read from the value's own words.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttributeSpec {
@@ -104,6 +106,14 @@ pub struct AttributeSpec {
     /// Several labels in the model bundle whose spans are attached.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Whether the column is a list of all that belongs to the value, nearest first, instead of
+    /// the nearest; for attributes with `label` or `labels`.
+    #[serde(default)]
+    pub many: bool,
+    /// Whether values without this attribute are left out of the list, as a test without a result
+    /// is no lab value.
+    #[serde(default)]
+    pub required: bool,
     /// How the words become a value.
     #[serde(rename = "type")]
     pub kind: FieldKind,
@@ -123,6 +133,8 @@ impl AttributeSpec {
             name: name.into(),
             label: None,
             labels: Vec::new(),
+            many: false,
+            required: false,
             kind,
             zone: None,
             choices: BTreeMap::new(),
@@ -257,19 +269,6 @@ impl FieldKind {
             Self::Label => "label",
         }
     }
-}
-
-/// A part of a document that a heading opens, such as "History of present illness".
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SectionSpec {
-    /// Value that columns of type `section` take.
-    #[schemars(length(min = 1))]
-    pub code: String,
-    /// Headings that open it, case ignored. A heading stands at the start of a line, with a colon
-    /// behind it or alone on its line.
-    #[schemars(length(min = 1))]
-    pub headings: Vec<String>,
 }
 
 /// The yes-or-no columns.

@@ -142,7 +142,9 @@ fn slips_of_meaning_are_told_with_a_hint() {
     check(
         "other: starts",
         "other: title",
-        &["28: rules[1].other: the field `title` is of type `text`; the rule is for `date` and `timestamp`"],
+        &[
+            "28: rules[1].other: the field `title` is of type `text`; the rule is for `date` and `timestamp`",
+        ],
     );
     check(
         "to: 2100-12-31",

@@ -4,10 +4,12 @@
 //! Defaults stand here and nowhere else; `sluice schema print --config` prints them as JSON
 //! Schema.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, SectionSpec, ValueType};
+pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -32,9 +34,11 @@ pub struct Pipeline {
     /// The typed columns of the record.
     #[schemars(length(min = 1))]
     pub fields: Vec<FieldSpec>,
-    /// The parts of a document that headings open, for columns of type `section`.
+    /// The parts of a document that headings open, for columns of type `section`: each code with
+    /// the headings that open it, such as `PLAN: [plan, plan of care]`. A heading stands at the
+    /// start of a line, with a colon behind it or alone on its line; case is ignored.
     #[serde(default)]
-    pub sections: Vec<SectionSpec>,
+    pub sections: BTreeMap<String, Vec<String>>,
     /// The yes-or-no columns of the record.
     #[serde(default)]
     pub flags: Option<FlagSpec>,

@@ -95,7 +95,16 @@ pub struct Column {
     /// Whether it is a list.
     pub many: bool,
     /// Columns of each value's own; where there are any, the column is a list of records.
-    pub attributes: Vec<Typed>,
+    pub attributes: Vec<AttributeColumn>,
+}
+
+/// One column of a value's own.
+#[derive(Clone, Debug)]
+pub struct AttributeColumn {
+    /// Its name, and what its values are.
+    pub of: Typed,
+    /// Whether it is a list.
+    pub many: bool,
 }
 
 /// The columns of a pipeline's record: what `pipeline.yaml` says of its shape.
@@ -120,7 +129,12 @@ impl Columns {
             Column {
                 of: typed(&spec.name, spec.kind, &spec.zone),
                 many: spec.many,
-                attributes: attributes.map(|one| typed(&one.name, one.kind, &one.zone)).collect(),
+                attributes: attributes
+                    .map(|one| AttributeColumn {
+                        of: typed(&one.name, one.kind, &one.zone),
+                        many: one.many,
+                    })
+                    .collect(),
             }
         };
         Self {
@@ -219,13 +233,22 @@ fn item<'a>(column: &'a Column, one: &'a FieldValue) -> Node<'a> {
     let name = &column.of.name;
     let mut places = vec![place(text(name), Node::Text(one.value.written()), &one.evidence)];
     for wanted in &column.attributes {
-        let found = one.attributes.iter().find(|attribute| attribute.name == wanted.name);
-        let value = found.and_then(|attribute| attribute.value.as_ref());
-        row.push(named(&wanted.name, value.map_or(Node::Null, node)));
-        if let Some(Attribute { value, evidence: Some(evidence), .. }) = found {
-            let path = Node::Text(Cow::Owned(format!("{name}.{}", wanted.name)));
+        let wanted_name = &wanted.of.name;
+        let found = one.attributes.iter().filter(|attribute| attribute.name == *wanted_name);
+        let mut values = found.clone().filter_map(|attribute| attribute.value.as_ref()).map(node);
+        row.push(named(
+            wanted_name,
+            if wanted.many {
+                Node::List(values.collect())
+            } else {
+                values.next().unwrap_or(Node::Null)
+            },
+        ));
+        let path = format!("{name}.{wanted_name}");
+        for Attribute { value, evidence, name: _ } in found {
+            let Some(evidence) = evidence else { continue };
             let value = value.as_ref().map_or(Node::Null, |value| Node::Text(value.written()));
-            places.push(place(path, value, evidence));
+            places.push(place(Node::Text(Cow::Owned(path.clone())), value, evidence));
         }
     }
     row.push(named("evidence", Node::List(places)));

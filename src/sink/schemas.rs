@@ -224,17 +224,19 @@ fn value_type(of: &Typed) -> (&'static str, fn(&Schema) -> bool) {
 }
 
 fn check_field(record: &RecordSchema, column: &Column, problems: &mut Vec<Problem>) {
-    let name = &column.of.name;
-    let (wanted, fits_value) = value_type(&column.of);
     match (column.many, column.attributes.is_empty()) {
         (false, _) => check_nullable(record, &column.of, problems),
-        (true, true) => {
-            let wanted = format!(r#"{{"type": "array", "items": {wanted}}}"#);
-            let fits = |schema: &Schema| matches!(schema, Schema::Array(array) if fits_value(&array.items));
-            check_column(record, name, &wanted, fits, problems);
-        }
+        (true, true) => check_list(record, &column.of, problems),
         (true, false) => check_items(record, column, problems),
     }
+}
+
+/// A column that is a list of values.
+fn check_list(record: &RecordSchema, of: &Typed, problems: &mut Vec<Problem>) {
+    let (wanted, fits_value) = value_type(of);
+    let wanted = format!(r#"{{"type": "array", "items": {wanted}}}"#);
+    let fits = |schema: &Schema| matches!(schema, Schema::Array(array) if fits_value(&array.items));
+    check_column(record, &of.name, &wanted, fits, problems);
 }
 
 /// A column that is null or one value.
@@ -259,11 +261,17 @@ fn check_items(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) 
     let before = problems.len();
     let (wanted, fits_value) = value_type(&of.of);
     check_column(item, "value", wanted, fits_value, problems);
-    of.attributes.iter().for_each(|attribute| check_nullable(item, attribute, problems));
+    for attribute in &of.attributes {
+        if attribute.many {
+            check_list(item, &attribute.of, problems);
+        } else {
+            check_nullable(item, &attribute.of, problems);
+        }
+    }
     let wanted = r#"{"type": "array", "items": "sluice.Evidence"}"#;
     check_column(item, "evidence", wanted, is_evidence, problems);
     let is_filled = |name: &str| {
-        matches!(name, "value" | "evidence") || of.attributes.iter().any(|one| one.name == name)
+        matches!(name, "value" | "evidence") || of.attributes.iter().any(|one| one.of.name == name)
     };
     for field in item.fields.iter().filter(|field| !is_filled(&field.name)) {
         let hint = "take it out, or add it under `attributes` in pipeline.yaml";
