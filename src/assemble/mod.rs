@@ -8,6 +8,8 @@
 //! Deliberately judges nothing (that is `validate`) and knows no threshold: what the model marks is
 //! taken as marked.
 
+#[cfg(test)]
+mod attribute_tests;
 mod choice;
 mod columns;
 mod date;
