@@ -133,26 +133,27 @@ impl Rig {
         found.sort_by_key(|candidate| (candidate.span, candidate.label));
         found
     }
+}
 
-    fn check_tokens(&self, case: &Case, chunks: &Chunks, text: &Text) {
-        let windows = chunks.windows.iter();
-        let ids = windows.flat_map(|chunk| {
-            let first = 1 + chunk.owned.start - chunk.tokens.start;
-            chunk.ids[first..first + chunk.owned.len()].to_vec()
-        });
-        assert_eq!(ids.collect::<Vec<_>>(), case.ids);
-        let scalars = |offset: usize| text.scalars_before(offset);
-        assert!(chunks.tokens.iter().map(|token| scalars(token.start)).eq(case.starts.clone()));
-        assert!(chunks.tokens.iter().map(|token| scalars(token.end)).eq(case.ends.clone()));
-        if let Some(words) = &case.words {
-            let starts = chunks.word_starts.iter().map(|start| usize::try_from(*start).unwrap());
-            let ends = starts.clone().skip(1).chain([chunks.tokens.len()]);
-            assert!(starts.zip(ends).eq(words.iter().copied()), "{}", case.source);
-        }
-        if let Some(runs) = &case.runs {
-            let owned = chunks.windows.iter().map(|chunk| (chunk.owned.start, chunk.owned.end));
-            assert!(owned.eq(runs.iter().copied()), "{}", case.source);
-        }
+/// The tokens, words and windows of a case are those of the reference.
+fn check_tokens(case: &Case, chunks: &Chunks, text: &Text) {
+    let windows = chunks.windows.iter();
+    let ids = windows.flat_map(|chunk| {
+        let first = 1 + chunk.owned.start - chunk.tokens.start;
+        chunk.ids[first..first + chunk.owned.len()].to_vec()
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), case.ids);
+    let scalars = |offset: usize| text.scalars_before(offset);
+    assert!(chunks.tokens.iter().map(|token| scalars(token.start)).eq(case.starts.clone()));
+    assert!(chunks.tokens.iter().map(|token| scalars(token.end)).eq(case.ends.clone()));
+    if let Some(words) = &case.words {
+        let starts = chunks.word_starts.iter().map(|start| usize::try_from(*start).unwrap());
+        let ends = starts.clone().skip(1).chain([chunks.tokens.len()]);
+        assert!(starts.zip(ends).eq(words.iter().copied()), "{}", case.source);
+    }
+    if let Some(runs) = &case.runs {
+        let owned = chunks.windows.iter().map(|chunk| (chunk.owned.start, chunk.owned.end));
+        assert!(owned.eq(runs.iter().copied()), "{}", case.source);
     }
 }
 
@@ -165,7 +166,7 @@ fn decoders_give_the_numbers_of_the_reference() {
         for case in &rig.fixture.cases {
             let text = Text::from_pages([case.text.clone()]);
             let chunks = rig.chunks(&text);
-            rig.check_tokens(case, &chunks, &text);
+            check_tokens(case, &chunks, &text);
             let scores = rig.as_scored(case, &chunks);
             let found = rig.reported(&scores, &chunks, &text);
             let scalars = |offset: usize| text.scalars_before(offset);
