@@ -38,6 +38,37 @@ fn a_good_pipeline_is_taken_with_its_defaults() {
 }
 
 #[test]
+fn heads_and_their_classes_are_those_of_the_model() {
+    const FIELD: &str = "  - name: kind\n    head: kind\n    type: class\n";
+    const RULE: &str = "  - rule: none_of\n    field: kind\n    values: [sublease]\n";
+    let with = |field: &str, rule: &str| {
+        let text = GOOD.replacen("flags:\n", &format!("{field}flags:\n"), 1);
+        problems(&text.replacen("rules:\n", &format!("rules:\n{rule}"), 1))
+    };
+    assert_eq!(with(FIELD, RULE), [""; 0]);
+    for (field, rule, expected) in [
+        (
+            FIELD.replace("head: kind", "head: kinds"),
+            String::new(),
+            "22: fields[4].head: the model has no head `kinds`; did you mean `kind`?",
+        ),
+        (
+            FIELD.replace("head: kind", "head: clauses"),
+            String::new(),
+            "22: fields[4].head: the head `clauses` gives spans, not classes; known are `kind`",
+        ),
+        (
+            FIELD.to_owned(),
+            RULE.replace("sublease", "sub-lease"),
+            "29: rules[0].values[0]: the head `kind` has no class `sub-lease`; did you mean \
+             `sublease`?",
+        ),
+    ] {
+        assert_eq!(with(&field, &rule), [format!("leases/pipeline.yaml:{expected}")], "{field}");
+    }
+}
+
+#[test]
 fn slips_of_shape_are_told_with_a_hint() {
     check(
         "    type: date\n  - name: ends",
@@ -61,7 +92,7 @@ fn slips_of_shape_are_told_with_a_hint() {
         "  - rule: required\n    field: title",
         "  - field: title",
         &[
-            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `number_between`, `one_of`, `pattern`, `confidence_at_least`, `readable`",
+            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `number_between`, `one_of`, `none_of`, `pattern`, `confidence_at_least`, `readable`",
         ],
     );
     check(
