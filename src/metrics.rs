@@ -79,6 +79,8 @@ pub enum FlowEvent {
     Assigned,
     /// Partitions were revoked.
     Revoked,
+    /// The position of a partition went back: its log was cut, or its topic made anew.
+    Rewound,
     /// A commit went through.
     Committed,
     /// A commit was aborted and is tried again.
@@ -92,6 +94,7 @@ impl FlowEvent {
         match self {
             Self::Assigned => "assigned",
             Self::Revoked => "revoked",
+            Self::Rewound => "rewound",
             Self::Committed => "committed",
             Self::Aborted => "aborted",
             Self::Retried => "retried",
