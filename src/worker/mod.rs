@@ -1,7 +1,7 @@
 //! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.
 //!
-//! Threads of a process: per flow one that polls (source), one that finishes and one that commits
-//! (sink); shared by all flows, those that prepare documents, each with a text child of its own,
+//! Threads of a process: per flow one that polls (source), one that asks the registry, one that
+//! finishes and one that commits (sink); shared by all flows, those that prepare documents, each with a text child of its own,
 //! and those that own an inference session; and one for health and signals.
 
 mod build;
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use build::{Base, build, output_schemas, plan};
 pub use engine::{Engine, Pending, Prepared};
 
-use self::flow::{Bytes, Finished, Running, Shared};
+use self::flow::{Bytes, Inboxes, Running, Shared};
 use crate::config::Property;
 use crate::config::settings::{self, Settings};
 use crate::error::{Fault, FaultClass};
@@ -148,7 +148,7 @@ impl Worker {
         let output = engine.flow.pipeline.output.clone();
         let codec = engine.codec()?;
         let router = Router::new(engine.flow.pipeline.name.clone(), output, Bytes(codec));
-        let (running, finished) = Running::new(id, engine, router, self.shared.clone());
+        let (running, inboxes) = Running::new(id, engine, router, self.shared.clone());
         let pipeline = &running.engine.flow.pipeline;
         let connection = connection(&settings.kafka)?;
         let source = source::Kafka::new(
@@ -178,33 +178,39 @@ impl Worker {
             Arc::clone(&self.shared.metrics),
         )?;
         sink.join(&self.shutdown)?;
-        self.add_finisher(Arc::clone(&running), finished);
+        self.add_own(&running, inboxes);
         self.flows.push(running);
         Ok((source, sink))
     }
 
-    fn add_finisher(
-        &mut self,
-        running: Arc<Running>,
-        finished: std::sync::mpsc::Receiver<Finished>,
-    ) {
-        let thread = self.supervised("finish", move || {
-            running.finish_all(&finished);
+    /// The threads of a flow in the middle.
+    fn add_own(&mut self, running: &Arc<Running>, inboxes: Inboxes) {
+        let Inboxes { finished, asked } = inboxes;
+        let flow = Arc::clone(running);
+        let finish = self.supervised("finish", move || {
+            flow.finish_all(&finished);
             Ok(())
         });
-        self.middle.push(thread);
+        let flow = Arc::clone(running);
+        let ask = self.supervised("ask", move || {
+            flow.ask_all(&asked);
+            Ok(())
+        });
+        self.middle.extend([finish, ask]);
     }
 
     fn add_preparer(&mut self, launch: Launch) {
         let flows = self.flows.clone();
-        let queue = Arc::clone(&self.shared.queue);
+        let (queue, metrics) = (Arc::clone(&self.shared.queue), Arc::clone(&self.shared.metrics));
         let thread = self.supervised("prepare", move || {
             let mut reader = Reader::new(launch);
             let flow_of = |id: FlowId| flows.iter().find(|flow| flow.id == id);
             let has_room = |id| flow_of(id).is_some_and(|flow| flow.has_room());
             while let Some(work) = queue.pop(has_room) {
                 let Some(flow) = flow_of(work.flow) else { continue };
+                let before = reader.children_started();
                 flow.prepare(&work, &mut reader);
+                metrics.children_started(reader.children_started() - before);
             }
             Ok(())
         });
