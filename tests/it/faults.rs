@@ -65,17 +65,15 @@ fn a_registry_that_hangs_holds_up_its_own_flow_only() {
 fn the_documents_of_a_topic_that_is_made_anew_are_all_worked_on() {
     for protocol in ["consumer", "classic"] {
         let flow = Flow::new(1, "delivery:\n  commit_interval_ms: 200\n");
-        // librdkafka looks for topics every five minutes unless told otherwise.
-        let args =
-            ["--group-protocol", protocol, "--kafka", "topic.metadata.refresh.interval.ms=500"];
+        let args = ["--group-protocol", protocol];
         let before: Vec<_> = (0..10).map(short_contract).collect();
         kafka::produce(&flow.input, &before);
         let mut worker = flow.worker("a", &args);
         flow.wait_for(before.len(), &mut worker, LONG);
         kafka::delete_topic(&flow.input);
-        // The name is free once the deletion is through.
-        std::thread::sleep(Duration::from_secs(2));
-        kafka::create_topic_at(kafka::brokers(), &flow.input, 1, &[]);
+        wait_for("the name to be free", LONG, || {
+            kafka::try_create_topic(&flow.input).then_some(())
+        });
         let after: Vec<_> = (100..106).map(short_contract).collect();
         kafka::produce(&flow.input, &after);
         let seen = flow.wait_for(before.len() + after.len(), &mut worker, LONG);
@@ -93,21 +91,22 @@ fn the_documents_of_a_topic_that_is_made_anew_are_all_worked_on() {
 #[test]
 fn a_broker_that_freezes_does_not_outlast_the_drain() {
     let broker = Broker::start(&[]);
-    let flow = Flow::at(broker.address());
+    // No message is acknowledged, so that a transaction stays open.
+    let flow = Flow::at(broker.address(), &[("min.insync.replicas", "2")]);
     let listen = format!("127.0.0.1:{}", crate::support::jvm::free_port());
     let deadline = Duration::from_secs(6);
     let deadline_ms = deadline.as_millis().to_string();
-    let mut worker = flow.worker("a", &["--listen", &listen, "--drain-deadline-ms", &deadline_ms]);
-    wait_for("an assignment", LONG, || {
-        worker.stderr().contains("partitions assigned").then_some(())
-    });
+    let args = ["--listen", &listen, "--drain-deadline-ms", &deadline_ms];
+    let mut worker = flow.worker("a", &args);
     let producer = kafka::producer(&[("bootstrap.servers", broker.address())]);
-    kafka::send_all(&producer, &flow.input, &(0..200).map(short_contract).collect::<Vec<_>>());
-    wait_for("a delivery", LONG, || {
+    kafka::send_all(&producer, &flow.input, &[short_contract(0)]);
+    wait_for("an outcome", LONG, || {
         let page = ureq::get(format!("http://{listen}/metrics")).call().ok()?;
         let page = page.into_body().read_to_string().ok()?;
-        page.contains("sluice_deliveries_total{").then_some(())
+        page.contains("sluice_outcomes_total{").then_some(())
     });
+    // Long enough for the commit to begin, short enough for the transaction to live.
+    std::thread::sleep(Duration::from_secs(3));
     broker.freeze();
     let since = Instant::now();
     worker.sigterm();

@@ -28,6 +28,22 @@ pub(crate) struct Flow {
     pub(crate) reject: String,
 }
 
+/// What a test may choose.
+struct Spec<'a> {
+    servers: &'a str,
+    name: &'a str,
+    partitions: i32,
+    format: &'a str,
+    extra: &'a str,
+    configs: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Spec<'a> {
+    const fn usual(servers: &'a str) -> Self {
+        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", configs: &[] }
+    }
+}
+
 /// Where the real pipeline stands.
 pub(crate) fn contracts() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("pipelines/contracts")
@@ -42,20 +58,22 @@ impl Flow {
 
     /// Likewise, with output in `format`.
     pub(crate) fn with(partitions: i32, format: &str, extra: &str) -> Self {
-        Self::build(kafka::brokers(), PIPELINE, partitions, format, extra)
+        Self::build(&Spec { partitions, format, extra, ..Spec::usual(kafka::brokers()) })
     }
 
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
     pub(crate) fn named(name: &str) -> Self {
-        Self::build(kafka::brokers(), name, 1, "json", "")
+        Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
     }
 
-    /// Likewise on one partition at these servers, which `wait_for` and the like do not read.
-    pub(crate) fn at(servers: &str) -> Self {
-        Self::build(servers, PIPELINE, 1, "json", "")
+    /// Likewise on one partition at these servers, which `wait_for` and the like do not read; output
+    /// topics have `configs`.
+    pub(crate) fn at(servers: &str, configs: &[(&str, &str)]) -> Self {
+        Self::build(&Spec { configs, ..Spec::usual(servers) })
     }
 
-    fn build(servers: &str, name: &str, partitions: i32, format: &str, extra: &str) -> Self {
+    fn build(spec: &Spec<'_>) -> Self {
+        let &Spec { servers, name, partitions, format, extra, configs } = spec;
         let large = [("max.message.bytes", "16777216")];
         let topic = |stem: &str, configs: &[(&str, &str)]| {
             let topic = unique(stem);
@@ -63,8 +81,8 @@ impl Flow {
             topic
         };
         let input = topic("documents", &large);
-        let record = topic("records", &[]);
-        let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
+        let record = topic("records", configs);
+        let (review, reject) = (topic("reviews", configs), topic("rejects", configs));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
         let yaml = source

@@ -168,7 +168,20 @@ pub(crate) fn create_topic_at(
         replication: TopicReplication::Fixed(1),
         config: configs.to_vec(),
     };
-    administer(servers, async |admin, options| admin.create_topics([&topic], options).await);
+    agreed(administer(servers, async |admin, options| {
+        admin.create_topics([&topic], options).await
+    }));
+}
+
+/// Creates the topic `name` with one partition at [`brokers`]; false while the name is taken.
+///
+/// # Panics
+/// When nobody answers.
+pub(crate) fn try_create_topic(name: &str) -> bool {
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    let results =
+        administer(brokers(), async |admin, options| admin.create_topics([&topic], options).await);
+    results.iter().all(Result::is_ok)
 }
 
 /// Deletes a topic at [`brokers`].
@@ -176,7 +189,15 @@ pub(crate) fn create_topic_at(
 /// # Panics
 /// When the broker refuses.
 pub(crate) fn delete_topic(name: &str) {
-    administer(brokers(), async |admin, options| admin.delete_topics(&[name], options).await);
+    agreed(administer(brokers(), async |admin, options| {
+        admin.delete_topics(&[name], options).await
+    }));
+}
+
+fn agreed(results: Vec<TopicResult>) {
+    for result in results {
+        result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
+    }
 }
 
 fn administer(
@@ -185,14 +206,11 @@ fn administer(
         &AdminClient<DefaultClientContext>,
         &AdminOptions,
     ) -> KafkaResult<Vec<TopicResult>>,
-) {
+) -> Vec<TopicResult> {
     let admin = create(ClientConfig::new().set("bootstrap.servers", servers));
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
-    let results = runtime.block_on(ask(&admin, &options));
-    for result in results.expect("asking for a topic") {
-        result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
-    }
+    runtime.block_on(ask(&admin, &options)).expect("asking for a topic")
 }
 
 /// One message to produce. Without a partition the key decides, as in Java's client.
