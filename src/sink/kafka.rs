@@ -403,6 +403,7 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
+    use crate::shutdown::Stop;
     use crate::types::Sensitive;
 
     /// A group that nobody has joined.
@@ -435,20 +436,41 @@ mod tests {
         Kafka::new(setup, Arc::default(), Arc::new(Nobody), Arc::default()).unwrap()
     }
 
-    #[test]
-    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
-        sink.join(&shutdown).unwrap();
-        let outgoing = Outgoing {
+    fn outgoing() -> Outgoing {
+        Outgoing {
             topic: "out".to_owned(),
             key: None,
             headers: Vec::new(),
             payload: Some(Sensitive::new(b"body".to_vec())),
             kind: None,
             code: "",
-        };
+        }
+    }
+
+    #[test]
+    fn a_drain_does_not_wait_for_a_coordinator_that_is_silent() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("out", 1, 1).unwrap();
+        let sink = sink(cluster.bootstrap_servers());
+        let shutdown = Shutdown::new(Duration::from_secs(2));
+        sink.join(&shutdown).unwrap();
+        sink.producer.begin_transaction().unwrap();
+        sink.send(&outgoing()).unwrap();
+        assert!(sink.reports(&shutdown).is_none());
+        cluster.broker_round_trip_time(1, Duration::from_mins(1)).unwrap();
+        shutdown.stop(Stop::Drain);
+        let begun = Instant::now();
+        sink.abort(&shutdown).unwrap();
+        assert!((1..CALL_MAX.as_secs()).contains(&begun.elapsed().as_secs()), "a try, not more");
+    }
+
+    #[test]
+    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("out", 1, 1).unwrap();
+        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
+        sink.join(&shutdown).unwrap();
+        let outgoing = outgoing();
         sink.producer.begin_transaction().unwrap();
         sink.send(&outgoing).unwrap();
         assert!(sink.reports(&shutdown).is_none());

@@ -35,12 +35,11 @@ struct Spec<'a> {
     partitions: i32,
     format: &'a str,
     extra: &'a str,
-    configs: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Spec<'a> {
     const fn usual(servers: &'a str) -> Self {
-        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", configs: &[] }
+        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "" }
     }
 }
 
@@ -66,14 +65,13 @@ impl Flow {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
     }
 
-    /// Likewise on one partition at these servers, which `wait_for` and the like do not read; output
-    /// topics have `configs`.
-    pub(crate) fn at(servers: &str, configs: &[(&str, &str)]) -> Self {
-        Self::build(&Spec { configs, ..Spec::usual(servers) })
+    /// Likewise on one partition at these servers, which `wait_for` and the like do not read.
+    pub(crate) fn at(servers: &str) -> Self {
+        Self::build(&Spec::usual(servers))
     }
 
     fn build(spec: &Spec<'_>) -> Self {
-        let &Spec { servers, name, partitions, format, extra, configs } = spec;
+        let &Spec { servers, name, partitions, format, extra } = spec;
         let large = [("max.message.bytes", "16777216")];
         let topic = |stem: &str, configs: &[(&str, &str)]| {
             let topic = unique(stem);
@@ -81,8 +79,8 @@ impl Flow {
             topic
         };
         let input = topic("documents", &large);
-        let record = topic("records", configs);
-        let (review, reject) = (topic("reviews", configs), topic("rejects", configs));
+        let record = topic("records", &[]);
+        let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
         let yaml = source
