@@ -160,7 +160,7 @@ mod tests {
             assert_eq!((shutdown.left(), shutdown.until_exit()), (None, None));
             shutdown.stop(Stop::Drain);
             let (left, exit) = (shutdown.left().unwrap(), shutdown.until_exit().unwrap());
-            let kept = (exit - left).as_secs_f64();
+            let kept = exit.saturating_sub(left).as_secs_f64();
             assert!((kept - f64::from(leave_s)).abs() < 0.5, "{kept} s of {deadline_s} s");
             shutdown.stop(Stop::Fault(String::new()));
             assert_eq!(shutdown.left(), Some(Duration::ZERO));

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,11 +36,11 @@ pub struct Bytes(pub Codec);
 
 impl Payload for Bytes {
     fn record(&self, record: &Record) -> Result<Vec<u8>, Reject> {
-        self.0.record(record).map_err(unfit)
+        self.0.record(record).map_err(|error| unfit(&error))
     }
 
     fn review(&self, review: &Review) -> Result<Vec<u8>, Reject> {
-        self.0.review(review).map_err(unfit)
+        self.0.review(review).map_err(|error| unfit(&error))
     }
 
     fn content_type(&self) -> &'static str {
@@ -50,7 +50,7 @@ impl Payload for Bytes {
 
 /// A bug or a value out of its column's range is one document's, and must not stop the worker at
 /// that document again and again.
-fn unfit(error: Unfit) -> Reject {
+fn unfit(error: &Unfit) -> Reject {
     Reject::new(RejectCode::RecordUnfit, Room::Sink, error.to_string())
 }
 
@@ -108,14 +108,6 @@ pub struct Finished {
     submitted: Instant,
 }
 
-/// What the threads of a flow read.
-pub struct Inboxes {
-    /// For [`Running::finish_all`].
-    pub finished: Receiver<Finished>,
-    /// For [`Running::ask_all`].
-    pub asked: Receiver<Arc<Work>>,
-}
-
 /// What the threads of the process share.
 #[derive(Clone)]
 pub struct Shared {
@@ -142,31 +134,30 @@ pub struct Running {
     tokens: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
-    /// Deliveries that wait for the registry; bounded by what is in flight. `None` as above.
-    asked: Mutex<Option<Sender<Arc<Work>>>>,
+    /// Deliveries that wait for the registry.
+    asked: FairQueue<Arc<Work>>,
 }
 
 impl Running {
-    /// A flow and what its threads read.
+    /// A flow and the channel that its finishing thread reads.
     pub fn new(
         id: FlowId,
         engine: Engine,
         router: Router<Bytes>,
         shared: Shared,
-    ) -> (Arc<Self>, Inboxes) {
-        let (finished, finished_inbox) = sync_channel(FINISHED_MAX);
-        let (asked, asked_inbox) = channel();
+    ) -> (Arc<Self>, Receiver<Finished>) {
+        let (finished, receiver) = sync_channel(FINISHED_MAX);
         let running = Self {
             id,
             engine,
             router,
-            ledger: Arc::new(SharedLedger::default()),
+            ledger: Arc::default(),
             shared,
             tokens: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
-            asked: Mutex::new(Some(asked)),
+            asked: FairQueue::default(),
         };
-        (Arc::new(running), Inboxes { finished: finished_inbox, asked: asked_inbox })
+        (Arc::new(running), receiver)
     }
 
     fn pipeline(&self) -> &str {
@@ -201,7 +192,8 @@ impl Running {
         let decode = || self.engine.decode_known(&work.delivery);
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
-            Ok(Err(_not_known)) => self.ask(work),
+            // A closed queue means that the worker ends.
+            Ok(Err(_not_known)) => drop(self.asked.push(self.id, 1, Arc::clone(work))),
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
             Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
@@ -218,16 +210,13 @@ impl Running {
         self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
     }
 
-    fn ask(&self, work: &Arc<Work>) {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        // A closed channel means that the worker ends.
-        drop(asked.as_ref().map(|asked| asked.send(Arc::clone(work))));
-    }
-
     /// Asks the registry for the schemas of envelopes, for as long as it takes, on a thread of the
     /// flow's own; then the deliveries go back to the queue.
-    pub fn ask_all(&self, receiver: &Receiver<Arc<Work>>) {
-        for work in receiver {
+    pub fn ask_all(&self) {
+        while let Some(work) = self.asked.pop(|_| true) {
+            if !work.ticket.lease.is_alive() {
+                continue;
+            }
             let decode = || self.engine.decode(&work.delivery);
             match catch_unwind(AssertUnwindSafe(|| self.persist(&work, decode))) {
                 Err(_) => self.refuse(&work, &panicked(Room::Decode)),
@@ -280,7 +269,7 @@ impl Running {
     /// given.
     pub fn close(&self) {
         drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.asked.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.asked.close());
     }
 
     /// Assembles, judges and routes what comes back from the model, until the channel closes.

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use build::{Base, build, output_schemas, plan};
 pub use engine::{Engine, Pending, Prepared};
 
-use self::flow::{Bytes, Inboxes, Running, Shared};
+use self::flow::{Bytes, Finished, Running, Shared};
 use crate::config::Property;
 use crate::config::settings::{self, Settings};
 use crate::error::{Fault, FaultClass};
@@ -148,7 +148,7 @@ impl Worker {
         let output = engine.flow.pipeline.output.clone();
         let codec = engine.codec()?;
         let router = Router::new(engine.flow.pipeline.name.clone(), output, Bytes(codec));
-        let (running, inboxes) = Running::new(id, engine, router, self.shared.clone());
+        let (running, finished) = Running::new(id, engine, router, self.shared.clone());
         let pipeline = &running.engine.flow.pipeline;
         let connection = connection(&settings.kafka)?;
         let source = source::Kafka::new(
@@ -178,14 +178,13 @@ impl Worker {
             Arc::clone(&self.shared.metrics),
         )?;
         sink.join(&self.shutdown)?;
-        self.add_own(&running, inboxes);
+        self.add_own(&running, finished);
         self.flows.push(running);
         Ok((source, sink))
     }
 
     /// The threads of a flow in the middle.
-    fn add_own(&mut self, running: &Arc<Running>, inboxes: Inboxes) {
-        let Inboxes { finished, asked } = inboxes;
+    fn add_own(&mut self, running: &Arc<Running>, finished: std::sync::mpsc::Receiver<Finished>) {
         let flow = Arc::clone(running);
         let finish = self.supervised("finish", move || {
             flow.finish_all(&finished);
@@ -193,7 +192,7 @@ impl Worker {
         });
         let flow = Arc::clone(running);
         let ask = self.supervised("ask", move || {
-            flow.ask_all(&asked);
+            flow.ask_all();
             Ok(())
         });
         self.middle.extend([finish, ask]);
@@ -286,7 +285,7 @@ fn join_all(threads: Vec<Supervised>, shutdown: &Shutdown) -> Vec<&'static str> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -297,7 +296,7 @@ mod tests {
     fn a_thread_that_hangs_does_not_outlive_the_deadline() {
         let shutdown = Shutdown::new(Duration::from_millis(300));
         shutdown.stop(Stop::Drain);
-        let (ends, hangs) = channel::<()>();
+        let (ends, hangs) = sync_channel::<()>(0);
         let quick = Supervised { name: "quick", handle: thread::spawn(|| {}) };
         let handle = thread::spawn(move || assert!(hangs.recv().is_err()));
         let begun = Instant::now();
