@@ -23,6 +23,8 @@ pub enum Stop {
 #[derive(Default)]
 struct State {
     stop: Option<(Stop, Instant)>,
+    /// When the process should be gone; a fault in a drain puts it off no further.
+    exit_by: Option<Instant>,
     deadline: Duration,
 }
 
@@ -67,7 +69,10 @@ impl Shutdown {
         let is_worse = matches!(stop, Stop::Fault(_));
         let is_drained = matches!(state.stop, None | Some((Stop::Drain, _)));
         if state.stop.is_none() || (is_worse && is_drained) {
-            state.stop = Some((stop, Instant::now()));
+            let now = Instant::now();
+            let exit_by = now + if is_worse { state.leave_time() } else { state.deadline };
+            state.exit_by = Some(state.exit_by.map_or(exit_by, |before| before.min(exit_by)));
+            state.stop = Some((stop, now));
         }
         self.shared.1.notify_all();
     }
@@ -89,13 +94,7 @@ impl Shutdown {
 
     /// Time until the process should be gone; `None` while the worker does not stop.
     pub fn until_exit(&self) -> Option<Duration> {
-        let state = self.lock();
-        let (stop, since) = state.stop.as_ref()?;
-        let time = match stop {
-            Stop::Drain => state.deadline,
-            Stop::Fault(_) => state.leave_time(),
-        };
-        Some(time.saturating_sub(since.elapsed()))
+        Some(self.lock().exit_by?.saturating_duration_since(Instant::now()))
     }
 
     /// Sleeps for `time`, but not past the end of work.
@@ -166,6 +165,15 @@ mod tests {
             assert_eq!(shutdown.left(), Some(Duration::ZERO));
             assert!(shutdown.until_exit().unwrap() <= LEAVE_MAX);
         }
+    }
+
+    #[test]
+    fn a_fault_in_a_drain_does_not_put_the_exit_off() {
+        let shutdown = Shutdown::new(Duration::from_millis(10));
+        shutdown.stop(Stop::Drain);
+        std::thread::sleep(Duration::from_millis(20));
+        shutdown.stop(Stop::Fault(String::new()));
+        assert_eq!(shutdown.until_exit(), Some(Duration::ZERO));
     }
 
     #[test]
