@@ -20,6 +20,8 @@ struct Length {
     weeks: u32,
     days: u32,
     hours: u32,
+    minutes: u32,
+    seconds: u32,
 }
 
 /// Limit: a number above is a misread one: no contract runs for ten thousand of any unit.
@@ -107,12 +109,14 @@ impl Length {
     fn of(number: u32, unit: &str) -> Option<Self> {
         let zero = Self::default();
         Some(match unit {
-            "year" => Self { years: number, ..zero },
+            "year" | "yr" => Self { years: number, ..zero },
             "quarter" => Self { months: number * 3, ..zero },
             "month" => Self { months: number, ..zero },
-            "week" => Self { weeks: number, ..zero },
+            "week" | "wk" => Self { weeks: number, ..zero },
             "day" => Self { days: number, ..zero },
-            "hour" => Self { hours: number, ..zero },
+            "hour" | "hr" => Self { hours: number, ..zero },
+            "minute" | "min" => Self { minutes: number, ..zero },
+            "second" => Self { seconds: number, ..zero },
             _ => return None,
         })
     }
@@ -120,7 +124,8 @@ impl Length {
     /// Both together, where every unit of `other` is smaller than those of `self`. Weeks stand
     /// alone in ISO 8601.
     fn plus(self, other: Self) -> Option<Self> {
-        let units = |one: Self| [one.years, one.months, one.days, one.hours];
+        let units =
+            |one: Self| [one.years, one.months, one.days, one.hours, one.minutes, one.seconds];
         let smallest = units(self).iter().rposition(|count| *count > 0)?;
         let largest = units(other).iter().position(|count| *count > 0)?;
         let is_falling = smallest < largest && self.weeks == 0 && other.weeks == 0;
@@ -130,23 +135,26 @@ impl Length {
             weeks: 0,
             days: self.days + other.days,
             hours: self.hours + other.hours,
+            minutes: self.minutes + other.minutes,
+            seconds: self.seconds + other.seconds,
         })
     }
 
     /// As ISO 8601 writes it.
     fn iso(self) -> String {
         let date = [(self.years, 'Y'), (self.months, 'M'), (self.weeks, 'W'), (self.days, 'D')];
+        let time = [(self.hours, 'H'), (self.minutes, 'M'), (self.seconds, 'S')];
         let mut iso = String::from("P");
-        for (count, unit) in date {
-            if count > 0 {
+        let put = |iso: &mut String, counts: &[(u32, char)]| {
+            for (count, unit) in counts.iter().filter(|(count, _)| *count > 0) {
                 iso.push_str(&count.to_string());
-                iso.push(unit);
+                iso.push(*unit);
             }
-        }
-        if self.hours > 0 {
+        };
+        put(&mut iso, &date);
+        if time.iter().any(|(count, _)| *count > 0) {
             iso.push('T');
-            iso.push_str(&self.hours.to_string());
-            iso.push('H');
+            put(&mut iso, &time);
         }
         iso
     }
@@ -179,7 +187,7 @@ const TENS: [&str; 10] =
     ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// The number that English words give: "one hundred and eighty" -> 180.
-fn words_number(words: &str) -> Option<u32> {
+pub(super) fn words_number(words: &str) -> Option<u32> {
     let words = words.to_ascii_lowercase();
     let mut number: u32 = 0;
     for word in words.split(|letter: char| !letter.is_ascii_alphabetic()) {
@@ -201,17 +209,21 @@ fn words_number(words: &str) -> Option<u32> {
     Some(number)
 }
 
-static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
-    let words = [&SMALL[1..], &TENS[2..], &["fourty", "hundred"]].concat();
+/// A number in words, as [`words_number`] reads it.
+pub(super) fn words_pattern() -> String {
+    let mut words = [&SMALL[1..], &TENS[2..], &["fourty", "hundred"]].concat();
     // Order: longer words first, or "sixty" would be read as "six".
-    let mut words = words;
     words.sort_by_key(|word| usize::MAX - word.len());
     let word = format!("(?:{})", words.join("|"));
-    let number = format!(
-        r"(?P<words>{word}(?:(?:[\s\-]+|\s+and\s+){word})*)?[\s\-]*(?:\(?\s*(?P<digits>[0-9]{{1,4}})\s*\)?|\([Iil]\))?"
-    );
+    format!(r"{word}(?:(?:[\s\-]+|\s+and\s+){word})*")
+}
+
+static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+    let words = words_pattern();
+    let number =
+        format!(r"(?P<words>{words})?[\s\-]*(?:\(?\s*(?P<digits>[0-9]{{1,4}})\s*\)?|\([Iil]\))?");
     let kind = r"(?:(?:additional|successive|consecutive|calendar|full|further|more|renewal|contract|subsequent|(?P<business>business|working|banking|trading))[\s\-]+){0,2}";
-    let unit = r"(?P<unit>year|quarter|month|week|day|hour)s?\b";
+    let unit = r"(?P<unit>year|yr|quarter|month|week|wk|day|hour|hr|minute|min|second)s?\b";
     pattern(&format!(
         r"(?i)\b(?:(?P<half>half(?:\s+of)?(?:\s+an?)?)\s+|(?P<a>(?:(?:for|of)\s+an?|an?\s+(?:additional|further|successive|new|second))\s+)|{number}[\s\-]*){kind}{unit}(?:\s*\(\s*(?P<again>[0-9]{{1,4}})\s*\))?"
     ))
@@ -236,7 +248,7 @@ mod tests {
         let near = near.map(|near| Regex::new(&format!("(?i){near}")).expect("a sound pattern"));
         match read(raw, near.as_ref()) {
             Reading::Value(Value::Duration(iso)) => iso,
-            Reading::Value(Value::Text(_) | Value::Date(_)) => "another type".to_owned(),
+            Reading::Value(_) => "another type".to_owned(),
             Reading::Blank => "blank".to_owned(),
             Reading::Unread => "unread".to_owned(),
         }

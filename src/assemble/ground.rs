@@ -3,40 +3,130 @@
 //! Trusts nothing that was computed on the way: words are sliced from the text again, places are
 //! counted again, values are normalised again. Deliberately mends nothing.
 
-use super::plan::{Plan, PlannedField};
-use super::reading::Reading;
-use super::ungrounded;
-use crate::types::{Evidence, Extraction, Field, FieldValue, Reject, Span, Text};
+use super::columns::{Origin, PlannedAttribute, PlannedField, Way};
+use super::fields::section;
+use super::frame::Frame;
+use super::plan::Plan;
+use super::reading::{Reader, Reading};
+use super::{negation, ungrounded};
+use crate::types::{
+    Attribute, Evidence, Extraction, Field, FieldValue, Finding, Reject, Span, Text, Value,
+};
 
-/// Refuses an extraction of which any part does not follow from the text.
-pub(super) fn check(extraction: &Extraction, text: &Text, plan: &Plan) -> Result<(), Reject> {
+/// Refuses an extraction of which any part does not follow from the text, or names a label that
+/// the model did not give. `frame` is one that nothing else has looked at.
+pub(super) fn check(
+    extraction: &Extraction,
+    findings: &[Finding],
+    frame: &Frame<'_>,
+    plan: &Plan,
+) -> Result<(), Reject> {
     if extraction.fields.len() != plan.fields().len() {
         return Err(ungrounded("the columns are not those of the plan".to_owned()));
     }
+    let gate = Gate { findings, frame };
     for (field, planned) in extraction.fields.iter().zip(plan.fields()) {
-        check_field(field, planned, text)?;
+        gate.field(field, planned)?;
     }
     for evidence in extraction.flags.iter().flat_map(|flag| &flag.evidence) {
-        check_evidence(evidence, text)?;
+        check_evidence(evidence, frame.text)?;
     }
     Ok(())
 }
 
-fn check_field(field: &Field, planned: &PlannedField, text: &Text) -> Result<(), Reject> {
-    for FieldValue { value, evidence, attributes: _ } in &field.values {
-        check_evidence(evidence, text)?;
-        let is_made_again = match planned.reader.read(&evidence.raw) {
+/// What values are compared with.
+struct Gate<'a> {
+    findings: &'a [Finding],
+    frame: &'a Frame<'a>,
+}
+
+impl Gate<'_> {
+    fn field(&self, field: &Field, planned: &PlannedField) -> Result<(), Reject> {
+        for one in &field.values {
+            check_evidence(&one.evidence, self.frame.text)?;
+            let is_made_again = match &planned.way {
+                Way::Words(reader) => self.reads(reader, &one.evidence, &one.value),
+                Way::Label(names) => self.is_label(&one.value, names, one.evidence.span),
+                Way::Section => {
+                    self.is_section(Some(&one.value), Some(&one.evidence), one.evidence.span)
+                }
+            };
+            if !is_made_again {
+                return Err(unmade(&planned.name, one.evidence.span));
+            }
+            for attribute in &one.attributes {
+                let Some(wanted) =
+                    planned.attributes.iter().find(|wanted| wanted.name == attribute.name)
+                else {
+                    return Err(ungrounded("an attribute is not one of the plan".to_owned()));
+                };
+                self.attribute(attribute, wanted, one)?;
+            }
+        }
+        field.unread.iter().try_for_each(|evidence| check_evidence(evidence, self.frame.text))
+    }
+
+    fn attribute(
+        &self,
+        attribute: &Attribute,
+        wanted: &PlannedAttribute,
+        of: &FieldValue,
+    ) -> Result<(), Reject> {
+        let (value, place) = (attribute.value.as_ref(), attribute.evidence.as_ref());
+        if let Some(place) = place {
+            check_evidence(place, self.frame.text)?;
+        }
+        let span = of.evidence.span;
+        let is_made_again = match &wanted.origin {
+            Origin::Own(reader) => {
+                place.is_none() && value.is_none_or(|value| self.reads(reader, &of.evidence, value))
+            }
+            Origin::Attached { labels: _, reader, many: _ } => place.is_some_and(|place| {
+                let sentence = |at: Span| self.frame.sentence_of(at.start);
+                sentence(place.span) == sentence(span)
+                    && value.is_none_or(|value| self.reads(reader, place, value))
+            }),
+            Origin::Negated => {
+                let cue = negation::cue(span, self.frame);
+                value == Some(&Value::Boolean(cue.is_some()))
+                    && place.map(|place| place.span) == cue
+            }
+            Origin::Section => self.is_section(value, place, span),
+            Origin::Label(names) => {
+                value.is_some_and(|value| self.is_label(value, names, span)) && place.is_none()
+            }
+        };
+        if is_made_again { Ok(()) } else { Err(unmade(&wanted.name, span)) }
+    }
+
+    fn reads(&self, reader: &Reader, evidence: &Evidence, value: &Value) -> bool {
+        match reader.read(&evidence.raw, self.frame.sent) {
             Reading::Value(again) => again == *value,
             Reading::Blank | Reading::Unread => false,
-        };
-        if !is_made_again {
-            let Span { start, end } = evidence.span;
-            let detail =
-                format!("a value of `{}` does not follow from bytes {start}..{end}", planned.name);
-            return Err(ungrounded(detail));
         }
     }
-    field.unread.iter().try_for_each(|evidence| check_evidence(evidence, text))
+
+    /// Whether the model gave the label of that name to words of `span`.
+    fn is_label(&self, value: &Value, names: &[String], span: Span) -> bool {
+        self.findings.iter().any(|finding| {
+            let is_there = finding.span.start < span.end && span.start < finding.span.end;
+            is_there && names.get(finding.label).is_some_and(|name| *name == value.written())
+        })
+    }
+
+    /// Whether `value` is the section of `span` by the heading at `place`.
+    fn is_section(&self, value: Option<&Value>, place: Option<&Evidence>, span: Span) -> bool {
+        let told = value.map(Value::written).zip(place.map(|place| place.span));
+        let found = section(self.frame, span);
+        match (told, found) {
+            (Some((code, at)), Some((again, heading))) => code == again && at == heading,
+            (told, found) => told.is_none() && found.is_none(),
+        }
+    }
+}
+
+fn unmade(name: &str, Span { start, end }: Span) -> Reject {
+    ungrounded(format!("a value of `{name}` does not follow from bytes {start}..{end}"))
 }
 
 fn check_evidence(evidence: &Evidence, text: &Text) -> Result<(), Reject> {
@@ -52,7 +142,11 @@ fn check_evidence(evidence: &Evidence, text: &Text) -> Result<(), Reject> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::check;
+    use crate::assemble::fixture::clauses;
+    use crate::assemble::frame::Frame;
     use crate::assemble::{Plan, assemble};
     use crate::config::pipeline::{FieldKind, FieldSpec};
     use crate::types::{Extraction, Finding, RejectCode, Sensitive, Span, Text, Value};
@@ -61,7 +155,7 @@ mod tests {
 
     fn plan() -> Plan {
         let field = FieldSpec::new("signed", "Date", FieldKind::Date);
-        Plan::new(&[field], None, &["Date".to_owned()])
+        Plan::new(&[field], &BTreeMap::new(), None, &clauses(&["Date"]))
             .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
@@ -69,10 +163,11 @@ mod tests {
     fn is_grounded(tamper: impl Fn(&mut Extraction)) -> bool {
         let text = Text::from_pages([BODY.to_owned()]);
         let finding = Finding { label: 0, span: Span { start: 6, end: 17 }, confidence: 0.5 };
-        let extraction = assemble(&[finding], &[], &text, &plan());
+        let plan = plan();
+        let extraction = assemble(&[finding], &[], &text, None, &plan);
         let mut extraction = extraction.expect("the finding is sound");
         tamper(&mut extraction);
-        match check(&extraction, &text, &plan()) {
+        match check(&extraction, &[finding], &Frame::new(&text, None, plan.headings()), &plan) {
             Ok(()) => true,
             Err(reject) => {
                 assert_eq!(reject.code, RejectCode::Ungrounded);

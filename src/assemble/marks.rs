@@ -7,11 +7,19 @@ use std::collections::BTreeMap;
 use super::{check_label, check_probability, ungrounded};
 use crate::types::{Evidence, Finding, Reject, Sensitive, Span, Text};
 
-/// One place that the model marks with one label.
+/// One place that the model marks with one label, or a rule without any.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Mark {
     pub(super) span: Span,
     pub(super) confidence: f32,
+    pub(super) label: Option<usize>,
+}
+
+impl Mark {
+    /// A place that a rule marks.
+    pub(super) const fn by_rule(span: Span) -> Self {
+        Self { span, confidence: 1.0, label: None }
+    }
 }
 
 /// Marks per label, in text order without overlap. Overlapping findings become one mark over both,
@@ -31,7 +39,8 @@ pub(super) fn marks_by_label(
                 "a finding at bytes {start}..{end} is not in the text"
             )));
         }
-        let mark = Mark { span: finding.span, confidence: finding.confidence };
+        let mark =
+            Mark { span: finding.span, confidence: finding.confidence, label: Some(finding.label) };
         by_label.entry(finding.label).or_default().push(mark);
     }
     for marks in by_label.values_mut() {
@@ -204,7 +213,7 @@ mod tests {
         marks
             .into_values()
             .flatten()
-            .map(|Mark { span, confidence }| (span.start, span.end, confidence))
+            .map(|Mark { span, confidence, label: _ }| (span.start, span.end, confidence))
             .collect()
     }
 

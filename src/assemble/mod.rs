@@ -8,32 +8,51 @@
 //! Deliberately judges nothing (that is `validate`) and knows no threshold: what the model marks is
 //! taken as marked.
 
+#[cfg(test)]
+mod attribute_tests;
+mod choice;
+mod columns;
 mod date;
 mod duration;
+mod fields;
+#[cfg(test)]
+mod fixture;
+mod frame;
 mod ground;
+mod integer;
 mod jurisdiction;
 mod marks;
+mod negation;
+mod pairs;
 mod party;
 mod places;
 mod plan;
+mod quantity;
 mod reading;
+mod sections;
+mod sentences;
+mod severity;
+mod template;
+mod timestamp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 
 pub use plan::Plan;
 
-use crate::types::{
-    Extraction, Field, FieldValue, Finding, Flag, FlagScore, Reject, RejectCode, Room, Text,
-};
-use marks::{Mark, evidence, marks_by_label};
-use plan::PlannedField;
-use reading::{Reading, identity};
+use crate::types::{Extraction, Finding, Flag, FlagScore, Reject, RejectCode, Room, Text};
+use fields::field;
+use frame::Frame;
+use marks::{evidence, marks_by_label};
 
 /// Makes typed, grounded values of what the model found in `text`.
 ///
 /// A single column takes the most confident span that gives a value; between equals the first in
 /// the text. A column with `many` lists every distinct value in text order, each with its most
-/// confident span. A flag that is not present carries no evidence.
+/// confident span; values are distinct if their attributes are. A flag that is not present carries
+/// no evidence. `sent` is when the message with the document was sent, as Kafka has it: the year
+/// of timestamps that name none.
 ///
 /// # Errors
 ///
@@ -43,15 +62,16 @@ pub fn assemble(
     findings: &[Finding],
     scores: &[FlagScore],
     text: &Text,
+    sent: Option<Timestamp>,
     plan: &Plan,
 ) -> Result<Extraction, Reject> {
     let marks = marks_by_label(findings, text, plan.label_count())?;
-    let none: &[Mark] = &[];
-    let of_label = |label: usize| marks.get(&label).map_or(none, Vec::as_slice);
+    let of_label = |label: usize| marks.get(&label).map_or(&[][..], Vec::as_slice);
+    let frame = Frame::new(text, sent, plan.headings());
     let fields = plan
         .fields()
         .iter()
-        .map(|planned| field(planned, of_label(planned.label), text))
+        .map(|planned| field(planned, &marks, &frame))
         .collect::<Result<Vec<_>, _>>()?;
     let scores = scores_by_label(scores, plan.label_count())?;
     let mut flags = Vec::with_capacity(plan.flags().len());
@@ -59,7 +79,7 @@ pub fn assemble(
         let Some(score) = scores.get(&planned.label) else {
             return Err(infer_failed(format!("label {} has no flag score", planned.label)));
         };
-        let marks = if score.is_present { of_label(planned.label) } else { none };
+        let marks = if score.is_present { of_label(planned.label) } else { &[] };
         flags.push(Flag {
             name: planned.name.clone(),
             label: planned.label_name.clone(),
@@ -69,38 +89,8 @@ pub fn assemble(
         });
     }
     let extraction = Extraction { fields, flags };
-    ground::check(&extraction, text, plan)?;
+    ground::check(&extraction, findings, &Frame::new(text, sent, plan.headings()), plan)?;
     Ok(extraction)
-}
-
-/// One column from the marks of its label, which stand in text order.
-fn field(planned: &PlannedField, marks: &[Mark], text: &Text) -> Result<Field, Reject> {
-    let marks =
-        if planned.reader.wants_names() { party::names(marks, text) } else { marks.to_vec() };
-    let mut read: Vec<FieldValue> = Vec::new();
-    let mut unread = Vec::new();
-    for mark in marks {
-        let evidence = evidence(mark, text)?;
-        match planned.reader.read(&evidence.raw) {
-            Reading::Value(value) => {
-                read.push(FieldValue { value, evidence, attributes: Vec::new() });
-            }
-            Reading::Blank => {}
-            Reading::Unread => unread.push(evidence),
-        }
-    }
-    // Order: most confident first; the sort is stable, so equals stay in text order.
-    read.sort_by(|one, other| other.evidence.confidence.total_cmp(&one.evidence.confidence));
-    let mut values = Vec::new();
-    if planned.many {
-        let mut known = BTreeSet::new();
-        read.retain(|one| known.insert(identity(&one.value)));
-        read.sort_by_key(|one| one.evidence.span);
-        values = read;
-    } else {
-        values.extend(read.into_iter().next());
-    }
-    Ok(Field { name: planned.name.clone(), values, unread })
 }
 
 /// The one score of each label.
@@ -145,11 +135,14 @@ fn ungrounded(detail: String) -> Reject {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
+    use super::fixture::clauses;
     use super::{Plan, assemble};
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
-    use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text, Value};
+    use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text};
 
     const LABELS: [&str; 3] = ["Agreement Date", "Parties", "Audit Rights"];
 
@@ -166,8 +159,8 @@ mod tests {
             field("term", "Parties", FieldKind::Duration, true),
         ];
         let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
-        let labels = LABELS.map(str::to_owned);
-        Plan::new(&fields, Some(&flags), &labels).unwrap_or_else(|problems| panic!("{problems:?}"))
+        Plan::new(&fields, &BTreeMap::new(), Some(&flags), &clauses(&LABELS))
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
     fn scores() -> Vec<FlagScore> {
@@ -182,20 +175,14 @@ mod tests {
 
     fn assembled(body: &str, findings: &[Finding]) -> Extraction {
         let text = Text::from_pages([body.to_owned()]);
-        assemble(findings, &scores(), &text, &plan()).expect("findings are sound")
+        assemble(findings, &scores(), &text, None, &plan()).expect("findings are sound")
     }
 
     /// Values of one column, as words.
     fn shown(extraction: &Extraction, name: &str) -> Vec<String> {
         let fields = extraction.fields.iter().filter(|field| field.name == name);
         let values = fields.flat_map(|field| &field.values);
-        values
-            .map(|one| match &one.value {
-                Value::Text(words) => words.as_str().to_owned(),
-                Value::Date(date) => date.to_string(),
-                Value::Duration(iso) => iso.clone(),
-            })
-            .collect()
+        values.map(|one| one.value.written().into_owned()).collect()
     }
 
     #[test]
@@ -244,7 +231,7 @@ mod tests {
         let text = Text::from_pages(["é\n".to_owned(), "“May 1, 2015”".to_owned()]);
         let span = Span { start: 3, end: text.as_str().len() };
         let findings = [Finding { label: 0, span, confidence: 0.5 }];
-        let extraction = assemble(&findings, &scores(), &text, &plan()).expect("sound");
+        let extraction = assemble(&findings, &scores(), &text, None, &plan()).expect("sound");
         let evidence = &extraction.fields[0].values[0].evidence;
         assert_eq!(evidence.raw.as_str(), "May 1, 2015");
         assert_eq!(evidence.span, Span { start: 6, end: 17 });
@@ -275,7 +262,7 @@ mod tests {
         let text = Text::from_pages(["May 1, 2015".to_owned()]);
         let span = Span { start: 0, end: 3 };
         let check = |findings: &[Finding], scores: &[FlagScore]| {
-            let reject = assemble(findings, scores, &text, &plan()).err();
+            let reject = assemble(findings, scores, &text, None, &plan()).err();
             assert_eq!(reject.map(|reject| reject.code), Some(RejectCode::InferFailed));
         };
         check(&[Finding { label: 0, span, confidence: f32::NAN }], &scores());

@@ -304,7 +304,7 @@ mod tests {
             let rest = body.get(from..).expect("spans end between characters");
             let start = from + rest.find(span).expect("the span stands in the body");
             from = start + span.len();
-            marks.push(Mark { span: Span { start, end: from }, confidence: 0.5 });
+            marks.push(Mark { span: Span { start, end: from }, confidence: 0.5, label: None });
         }
         let names: Vec<_> =
             names(&marks, &text).iter().filter_map(|mark| text.slice(mark.span)).collect();

@@ -2,26 +2,19 @@
 //!
 //! Deliberately reads no file; it gets what `config` has read, and gives back every mistake.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use regex::{Regex, RegexBuilder};
-
-use super::reading::Reader;
-use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+use super::columns::{PlannedField, plan_fields};
+use super::sections::Headings;
+use crate::config::Labels;
+use crate::config::pipeline::{FieldSpec, FlagSpec};
 
 /// What to make of which label. Built once per flow.
 pub struct Plan {
     fields: Vec<PlannedField>,
     flags: Vec<PlannedFlag>,
+    headings: Headings,
     label_count: usize,
-}
-
-/// One typed column.
-pub(super) struct PlannedField {
-    pub(super) name: String,
-    pub(super) label: usize,
-    pub(super) reader: Reader,
-    pub(super) many: bool,
 }
 
 /// One yes-or-no column.
@@ -32,10 +25,7 @@ pub(super) struct PlannedFlag {
 }
 
 /// A mistake: the key in `pipeline.yaml`, such as `fields[2].label`, and what is wrong there.
-type Problem = (String, String);
-
-/// Limit: compiled size of one `near`, in bytes; a list of a hundred words takes a tenth of it.
-const NEAR_SIZE_BYTES_MAX: usize = 1 << 20;
+pub(super) type Problem = (String, String);
 
 impl Plan {
     /// Fits columns to `labels`, the labels of the bundle in its order.
@@ -45,8 +35,9 @@ impl Plan {
     /// Every mistake at once, each with its key.
     pub fn new(
         fields: &[FieldSpec],
+        sections: &BTreeMap<String, Vec<String>>,
         flags: Option<&FlagSpec>,
-        labels: &[String],
+        labels: &Labels,
     ) -> Result<Self, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let planned_fields = plan_fields(fields, labels, &mut problems);
@@ -58,8 +49,12 @@ impl Plan {
             plan_flags(spec, labels, &mut problems)
         });
         if problems.is_empty() {
-            let label_count = labels.len();
-            return Ok(Self { fields: planned_fields, flags: planned_flags, label_count });
+            return Ok(Self {
+                fields: planned_fields,
+                flags: planned_flags,
+                headings: Headings::new(sections),
+                label_count: labels.names().len(),
+            });
         }
         Err(problems)
     }
@@ -77,75 +72,18 @@ impl Plan {
         &self.flags
     }
 
+    pub(super) const fn headings(&self) -> &Headings {
+        &self.headings
+    }
+
     pub(super) const fn label_count(&self) -> usize {
         self.label_count
     }
 }
 
-/// The columns that could be planned; the others as problems.
-fn plan_fields(
-    fields: &[FieldSpec],
-    labels: &[String],
-    problems: &mut Vec<Problem>,
-) -> Vec<PlannedField> {
-    let mut names = BTreeSet::new();
-    let mut planned = Vec::with_capacity(fields.len());
-    for (index, field) in fields.iter().enumerate() {
-        if !names.insert(field.name.as_str()) {
-            let problem = format!("`{}` is the name of a field already", field.name);
-            problems.push((format!("fields[{index}].name"), problem));
-        }
-        let label = labels.iter().position(|label| *label == field.label);
-        if label.is_none() {
-            problems.push((format!("fields[{index}].label"), unknown_label(&field.label, labels)));
-        }
-        let reader = reader(field)
-            .map_err(|problem| problems.push((format!("fields[{index}].near"), problem)));
-        if let (Some(label), Ok(reader)) = (label, reader) {
-            planned.push(PlannedField {
-                name: field.name.clone(),
-                label,
-                reader,
-                many: field.many,
-            });
-        }
-    }
-    planned
-}
-
-fn reader(field: &FieldSpec) -> Result<Reader, String> {
-    let near = field.near.as_deref().map(near).transpose()?;
-    let reader = match (field.kind, near) {
-        (FieldKind::Date, near) => Reader::Date(near),
-        (FieldKind::Duration, near) => Reader::Duration(near),
-        (FieldKind::Text, None) => Reader::Text,
-        (FieldKind::Party, None) => Reader::Party,
-        (FieldKind::Jurisdiction, None) => Reader::Jurisdiction,
-        (FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction, Some(_)) => {
-            return Err("`near` is for fields of type `date` or `duration`".to_owned());
-        }
-    };
-    Ok(reader)
-}
-
-/// Leading words as a pattern that matches them whole.
-fn near(words: &str) -> Result<Regex, String> {
-    let build = |text: &str| {
-        let mut builder = RegexBuilder::new(text);
-        builder.case_insensitive(true).size_limit(NEAR_SIZE_BYTES_MAX).build()
-    };
-    // Order: alone first. Wrapped at once, a stray `)` would close the wrap and compile.
-    let alone =
-        build(words).map_err(|error| format!("`{words}` is no regular expression: {error}"))?;
-    if alone.is_match("") {
-        return Err(format!("`{words}` matches everywhere; name the words that lead to the value"));
-    }
-    build(&format!(r"\b(?:{words})\b"))
-        .map_err(|error| format!("`{words}` is no regular expression: {error}"))
-}
-
 /// The flags that could be planned, in the order of the bundle; the others as problems.
-fn plan_flags(spec: &FlagSpec, labels: &[String], problems: &mut Vec<Problem>) -> Vec<PlannedFlag> {
+fn plan_flags(spec: &FlagSpec, known: &Labels, problems: &mut Vec<Problem>) -> Vec<PlannedFlag> {
+    let labels = known.names();
     let mut wanted = BTreeSet::new();
     for (index, name) in spec.labels.iter().enumerate() {
         let key = format!("flags.labels[{index}]");
@@ -158,7 +96,8 @@ fn plan_flags(spec: &FlagSpec, labels: &[String], problems: &mut Vec<Problem>) -
     let mut names = BTreeSet::new();
     let mut planned = Vec::new();
     for (label, label_name) in labels.iter().enumerate() {
-        if !spec.labels.is_empty() && !wanted.contains(&label) {
+        let is_wanted = spec.labels.is_empty() || wanted.contains(&label);
+        if !is_wanted || !known.has_flag(label) {
             continue;
         }
         let name = flag_name(label_name);
@@ -189,7 +128,7 @@ fn flag_name(label: &str) -> String {
     name
 }
 
-fn unknown_label(name: &str, labels: &[String]) -> String {
+pub(super) fn unknown_label(name: &str, labels: &[String]) -> String {
     let near = labels
         .iter()
         .map(|label| (strsim::jaro_winkler(name, label), label))
@@ -203,7 +142,10 @@ fn unknown_label(name: &str, labels: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Plan, flag_name};
+    use crate::assemble::fixture::clauses;
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
 
     fn field(name: &str, label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
@@ -218,8 +160,8 @@ mod tests {
     }
 
     fn problems(fields: &[FieldSpec], flags: Option<&FlagSpec>, labels: &[&str]) -> Vec<String> {
-        let labels: Vec<_> = labels.iter().map(|label| (*label).to_owned()).collect();
-        let problems = Plan::new(fields, flags, &labels).err().unwrap_or_default();
+        let problems =
+            Plan::new(fields, &BTreeMap::new(), flags, &clauses(labels)).err().unwrap_or_default();
         problems.into_iter().map(|(key, problem)| format!("{key}: {problem}")).collect()
     }
 
@@ -266,8 +208,8 @@ mod tests {
 
     #[test]
     fn flags_stand_in_the_order_of_the_bundle() {
-        let labels = ["B".to_owned(), "A".to_owned(), "C".to_owned()];
-        let plan = Plan::new(&[], Some(&flags("clauses", &["C", "B"])), &labels);
+        let labels = clauses(&["B", "A", "C"]);
+        let plan = Plan::new(&[], &BTreeMap::new(), Some(&flags("clauses", &["C", "B"])), &labels);
         let Ok(plan) = plan else { panic!("the labels are there") };
         assert_eq!(plan.flag_names().collect::<Vec<_>>(), ["b", "c"]);
     }

@@ -1,13 +1,16 @@
 //! `raw words -> Reading`: what a span says once it is read as a column's type.
 //!
-//! A reading is a function of the raw words and of the column's settings alone: this is what makes
-//! grounding checkable. Deliberately knows no place in the text and no confidence.
+//! A reading is a function of the raw words and of the column's settings alone, save for a timestamp
+//! without a year, which takes that of its message: this is what makes grounding checkable. Deliberately knows no place in the text and no confidence.
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
+use jiff::tz::Offset;
 use regex::Regex;
 
-use super::{date, duration, jurisdiction};
+use super::choice::Choices;
+use super::{date, duration, integer, jurisdiction, quantity, severity, template, timestamp};
 use crate::types::{Sensitive, Value};
 
 /// What a span says.
@@ -37,11 +40,29 @@ pub(super) enum Reader {
     Duration(Option<Regex>),
     /// A state or country by its usual name.
     Jurisdiction,
+    /// A date with a time of day; the offset of those that name none makes them moments.
+    Timestamp(Option<Offset>),
+    /// A whole number, or a count of years.
+    Integer,
+    /// The number of a measurement.
+    Number,
+    /// What it is compared with.
+    Comparator,
+    /// Its unit.
+    Unit,
+    /// One of a list.
+    Choice(Choices),
+    /// A level of urgency.
+    Severity,
+    /// A message with its variables lifted out.
+    Template,
+    /// The digest of that.
+    TemplateHash,
 }
 
 impl Reader {
-    /// Reads the words of one span.
-    pub(super) fn read(&self, raw: &str) -> Reading {
+    /// Reads the words of one span. `sent` is when the message with the document was sent.
+    pub(super) fn read(&self, raw: &str, sent: Option<Timestamp>) -> Reading {
         if raw.len() > READ_BYTES_MAX && !self.takes_words() {
             return Reading::Unread;
         }
@@ -59,14 +80,32 @@ impl Reader {
             Self::Date(near) => date::read(raw, near.as_ref()),
             Self::Duration(near) => duration::read(raw, near.as_ref()),
             Self::Jurisdiction => jurisdiction::read(raw),
+            Self::Timestamp(zone) => timestamp::read(raw, *zone, sent),
+            Self::Integer => integer::read(raw),
+            Self::Number => quantity::number(raw),
+            Self::Comparator => quantity::comparator(raw),
+            Self::Unit => quantity::unit(raw),
+            Self::Choice(choices) => choices.read(raw),
+            Self::Severity => severity::read(raw),
+            Self::Template => template::read(raw),
+            Self::TemplateHash => template::hash(raw),
         }
     }
 
     /// Whether a span is taken by its words instead of searched for a value.
     const fn takes_words(&self) -> bool {
         match self {
-            Self::Text | Self::Party => true,
-            Self::Date(_) | Self::Duration(_) | Self::Jurisdiction => false,
+            Self::Text | Self::Party | Self::Template | Self::TemplateHash => true,
+            Self::Date(_)
+            | Self::Duration(_)
+            | Self::Jurisdiction
+            | Self::Timestamp(_)
+            | Self::Integer
+            | Self::Number
+            | Self::Comparator
+            | Self::Unit
+            | Self::Choice(_)
+            | Self::Severity => false,
         }
     }
 
@@ -74,7 +113,19 @@ impl Reader {
     pub(super) const fn wants_names(&self) -> bool {
         match self {
             Self::Party => true,
-            Self::Text | Self::Date(_) | Self::Duration(_) | Self::Jurisdiction => false,
+            Self::Text
+            | Self::Date(_)
+            | Self::Duration(_)
+            | Self::Jurisdiction
+            | Self::Timestamp(_)
+            | Self::Integer
+            | Self::Number
+            | Self::Comparator
+            | Self::Unit
+            | Self::Choice(_)
+            | Self::Severity
+            | Self::Template
+            | Self::TemplateHash => false,
         }
     }
 }
@@ -84,8 +135,13 @@ impl Reader {
 pub(super) fn identity(value: &Value) -> String {
     match value {
         Value::Text(words) => key(words),
-        Value::Date(date) => date.to_string(),
-        Value::Duration(iso) => iso.clone(),
+        Value::Date(_)
+        | Value::Duration(_)
+        | Value::Timestamp(_)
+        | Value::LocalTimestamp(_)
+        | Value::Integer(_)
+        | Value::Number(_)
+        | Value::Boolean(_) => value.written().into_owned(),
     }
 }
 
@@ -233,9 +289,9 @@ mod tests {
 
     #[test]
     fn words_of_a_text_column_are_its_value_unless_they_are_left_out() {
-        let shown = |raw| match Reader::Text.read(raw) {
+        let shown = |raw| match Reader::Text.read(raw, None) {
             Reading::Value(Value::Text(words)) => words.into_inner(),
-            Reading::Value(Value::Date(_) | Value::Duration(_)) => "another type".to_owned(),
+            Reading::Value(_) => "another type".to_owned(),
             Reading::Blank => "blank".to_owned(),
             Reading::Unread => "unread".to_owned(),
         };
@@ -258,8 +314,8 @@ mod tests {
     #[test]
     fn a_span_too_long_for_one_value_is_unread() {
         let long = format!("May 1, 2015{}", " ".repeat(super::READ_BYTES_MAX));
-        assert!(matches!(Reader::Date(None).read("May 1, 2015"), Reading::Value(_)));
-        assert!(matches!(Reader::Date(None).read(&long), Reading::Unread));
+        assert!(matches!(Reader::Date(None).read("May 1, 2015", None), Reading::Value(_)));
+        assert!(matches!(Reader::Date(None).read(&long, None), Reading::Unread));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use clap::Args;
 use super::Failure;
 use crate::assemble::Plan;
 use crate::config::samples::check_samples;
-use crate::config::{self, Flow, Problem};
+use crate::config::{self, Flow, Labels, Problem};
 use crate::sink::schemas::{self, Schemas};
 use crate::validate::Rules;
 
@@ -61,13 +61,13 @@ pub fn check(dirs: &[PathBuf], out: &mut impl Write) -> io::Result<usize> {
 /// What the rooms say of a pipeline whose own checks found nothing.
 pub fn of_rooms(flow: &Flow) -> Vec<Problem> {
     let pipeline = &flow.pipeline;
-    let labels: Vec<_> = flow.bundle.labels.iter().map(|label| label.name.clone()).collect();
+    let labels = Labels::from(&flow.bundle);
     let keyed = |found: Vec<(String, String)>| -> Vec<_> {
         found.iter().map(|(key, problem)| flow.problem(key, problem, "")).collect()
     };
     let mut problems =
         Rules::new(&pipeline.rules, &pipeline.fields).err().map_or_else(Vec::new, keyed);
-    match Plan::new(&pipeline.fields, pipeline.flags.as_ref(), &labels) {
+    match Plan::new(&pipeline.fields, &pipeline.sections, pipeline.flags.as_ref(), &labels) {
         Err(found) => problems.extend(keyed(found)),
         Ok(plan) => problems.extend(of_schema(flow, &plan)),
     }
@@ -95,9 +95,12 @@ fn tell(problems: &[Problem], out: &mut impl Write) -> io::Result<usize> {
 /// One line for a pipeline without mistakes.
 fn summary(flow: &Flow) -> String {
     let pipeline = &flow.pipeline;
-    let flags = pipeline.flags.as_ref().map_or(0, |flags| {
-        if flags.labels.is_empty() { flow.bundle.labels.len() } else { flags.labels.len() }
-    });
+    let labels = Labels::from(&flow.bundle);
+    let all = (0..labels.names().len()).filter(|label| labels.has_flag(*label)).count();
+    let flags = pipeline
+        .flags
+        .as_ref()
+        .map_or(0, |flags| if flags.labels.is_empty() { all } else { flags.labels.len() });
     let count = |count: usize, word: &str| {
         let plural = if count == 1 { "" } else { "s" };
         format!("{count} {word}{plural}")

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::config::Flow;
+use crate::config::pipeline::FieldSpec;
 
 /// Longest value on one line, in characters.
 const VALUE_CHARS_MAX: usize = 76;
@@ -68,7 +69,7 @@ pub(super) fn block(row: &Row, flow: &Flow) -> String {
 
 /// Flags that say no more than a field does.
 fn shown_by_field(flow: &Flow) -> Vec<String> {
-    flow.pipeline.fields.iter().map(|field| flag_name(&field.label)).collect()
+    flow.pipeline.fields.iter().flat_map(FieldSpec::all_labels).map(flag_name).collect()
 }
 
 /// The name of a label's flag; see `FlagSpec::labels`.

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::draft::Draft;
-use super::pipeline::{FieldKind, FieldSpec, Limits, TextLimits};
+use super::labels::{HeadKind, Labels};
+use super::pipeline::{FieldSpec, Limits, TextLimits};
 use super::problem::{Report, suggest};
-use super::rules::{REGEX_HINT, kind_name, regular};
 
 /// Columns that every record has; no field may take their name.
 pub const RESERVED_COLUMNS: &[&str] = &["document_id", "evidence", "provenance", "record_id"];
@@ -17,7 +17,7 @@ pub const RESERVED_COLUMNS: &[&str] = &["document_id", "evidence", "provenance",
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
     /// Labels of the model.
-    pub(super) labels: &'a [&'a str],
+    pub(super) labels: &'a Labels,
     /// Languages that it was trained on (ISO 639-1).
     pub(super) languages: &'a [String],
 }
@@ -27,7 +27,7 @@ pub(super) struct Known<'a> {
 pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report<'_>) {
     topics(draft, report);
     columns(draft, report);
-    near(draft, report);
+    super::columns::check(draft, report);
     limits(draft, report);
     super::rules::check(draft, report);
     if let Some(known) = known {
@@ -87,43 +87,64 @@ fn columns(draft: &Draft, report: &mut Report<'_>) {
     }
 }
 
-/// Words that lead to a value: for dates and durations, and readable.
-fn near(draft: &Draft, report: &mut Report<'_>) {
+fn labels(draft: &Draft, known: Known<'_>, report: &mut Report<'_>) {
+    let names: Vec<_> = known.labels.names().iter().map(String::as_str).collect();
+    let mut check = |pointer: &str| {
+        let Some(label) = draft.text_at(pointer) else { return };
+        if !names.contains(&label) {
+            let hint = suggest(label, &names);
+            report.at(pointer, format!("the model has no label `{label}`"), hint);
+        }
+    };
     for (index, field) in draft.fields.iter().enumerate() {
-        let Some((field, words)) = field.as_ref().and_then(|f| f.near.as_ref().map(|n| (f, n)))
-        else {
-            continue;
-        };
-        let pointer = format!("/fields/{index}/near");
-        if !matches!(field.kind, FieldKind::Date | FieldKind::Duration) {
-            let problem = format!("the field is of type {}", kind_name(field.kind));
-            report.at(&pointer, problem, "`near` is for `date` and `duration`");
-        } else if let Err(problem) = regular(words) {
-            report.at(&pointer, problem, REGEX_HINT);
+        let at = format!("/fields/{index}");
+        check(&format!("{at}/label"));
+        let Some(field) = field else { continue };
+        (0..field.labels.len()).for_each(|label| check(&format!("{at}/labels/{label}")));
+        for (index, attribute) in field.attributes.iter().enumerate() {
+            let at = format!("{at}/attributes/{index}");
+            check(&format!("{at}/label"));
+            (0..attribute.labels.len()).for_each(|label| check(&format!("{at}/labels/{label}")));
+        }
+    }
+    let count = draft.flags.as_ref().map_or(0, |flags| flags.labels.len());
+    (0..count).for_each(|index| check(&format!("/flags/labels/{index}")));
+    flags(draft, known.labels, report);
+    heads(draft, known.labels, report);
+}
+
+/// Labels of flags: once each, and such as have a flag.
+fn flags(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
+    let Some(flags) = &draft.flags else { return };
+    for (index, label) in flags.labels.iter().enumerate() {
+        let pointer = format!("/flags/labels/{index}");
+        if flags.labels.iter().take(index).any(|earlier| earlier == label) {
+            report.at(&pointer, format!("`{label}` stands here twice"), "keep one of them");
+        } else if known.index(label).is_some_and(|label| !known.has_flag(label)) {
+            let hint = "labels of a head of kind `multilabel` have flags";
+            report.at(&pointer, format!("the label `{label}` has no flag"), hint);
         }
     }
 }
 
-fn labels(draft: &Draft, known: Known<'_>, report: &mut Report<'_>) {
-    let mut check = |pointer: &str| {
-        let Some(label) = draft.text_at(pointer) else { return };
-        if !known.labels.contains(&label) {
-            let hint = suggest(label, known.labels);
-            report.at(pointer, format!("the model has no label `{label}`"), hint);
-        }
+/// Heads that columns name: there, and sorting documents into classes.
+fn heads(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
+    let is_sorting = |kind: HeadKind| match kind {
+        HeadKind::Classes => true,
+        HeadKind::Multilabel | HeadKind::Entities => false,
     };
+    let heads = known.heads().iter().filter(|head| is_sorting(head.kind));
+    let names: Vec<_> = heads.map(|head| head.name.as_str()).collect();
     for index in 0..draft.fields.len() {
-        check(&format!("/fields/{index}/label"));
-    }
-    let Some(flags) = &draft.flags else { return };
-    for index in 0..flags.labels.len() {
-        check(&format!("/flags/labels/{index}"));
-    }
-    for (index, label) in flags.labels.iter().enumerate() {
-        if flags.labels.iter().take(index).any(|earlier| earlier == label) {
-            let pointer = format!("/flags/labels/{index}");
-            report.at(&pointer, format!("`{label}` stands here twice"), "keep one of them");
-        }
+        let pointer = format!("/fields/{index}/head");
+        let Some(name) = draft.text_at(&pointer).filter(|name| !names.contains(name)) else {
+            continue;
+        };
+        let problem = match known.head(name) {
+            Some(_) => format!("the head `{name}` gives spans, not classes"),
+            None => format!("the model has no head `{name}`"),
+        };
+        report.at(&pointer, problem, suggest(name, &names));
     }
 }
 

@@ -3,6 +3,8 @@
 //! A slip in one rule must not hide a slip in another section, so each section and each entry of
 //! a list stands or falls alone.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -17,6 +19,7 @@ pub(super) struct Draft {
     pub(super) input: Option<Input>,
     pub(super) text: Option<TextLimits>,
     pub(super) fields: Vec<Option<FieldSpec>>,
+    pub(super) sections: Option<BTreeMap<String, Vec<String>>>,
     pub(super) flags: Option<FlagSpec>,
     pub(super) rules: Vec<Option<Rule>>,
     pub(super) output: Option<Output>,
@@ -33,6 +36,7 @@ impl Draft {
             input: section(&value, "/input", wrong),
             text: section(&value, "/text", wrong).or_else(|| default(&value, "/text")),
             fields: list(&value, "/fields", wrong),
+            sections: section(&value, "/sections", wrong),
             flags: section(&value, "/flags", wrong),
             rules: list(&value, "/rules", wrong),
             output: section(&value, "/output", wrong),

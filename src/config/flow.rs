@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::bundle::Bundle;
 use super::check::{self, Known};
 use super::draft::Draft;
+use super::labels::Labels;
 use super::pipeline::Pipeline;
 use super::problem::{Problem, Report};
 use super::shape;
@@ -100,12 +101,10 @@ pub fn load(dir: &Path) -> Result<Flow, Vec<Problem>> {
     let wrong = shape::check(&value, &mut report);
     let draft = Draft::new(value.clone(), &wrong);
     let bundle = load_bundle(dir, &draft, &mut report);
-    let labels = bundle
-        .as_ref()
-        .map(|bundle| bundle.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>());
+    let labels = bundle.as_ref().map(Labels::from);
     let known = bundle
         .as_ref()
-        .zip(labels.as_deref())
+        .zip(labels.as_ref())
         .map(|(bundle, labels)| Known { labels, languages: &bundle.languages });
     check::check(&draft, known, &mut report);
     let schema = draft.output.as_ref().and_then(|output| {

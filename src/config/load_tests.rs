@@ -61,14 +61,14 @@ fn slips_of_shape_are_told_with_a_hint() {
         "  - rule: required\n    field: title",
         "  - field: title",
         &[
-            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `one_of`, `pattern`, `confidence_at_least`, `readable`",
+            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `number_between`, `one_of`, `pattern`, `confidence_at_least`, `readable`",
         ],
     );
     check(
         "    other: starts",
         "    othr: starts",
         &[
-            "26: rules[1].other: is missing; Column of type `date`",
+            "26: rules[1].other: is missing; Column of the same type",
             "28: rules[1].othr: unknown key `othr`; did you mean `other`?",
         ],
     );
@@ -142,7 +142,9 @@ fn slips_of_meaning_are_told_with_a_hint() {
     check(
         "other: starts",
         "other: title",
-        &["28: rules[1].other: the field `title` is of type `text`; the rule is for `date`"],
+        &[
+            "28: rules[1].other: the field `title` is of type `text`; the rule is for `date` and `timestamp`",
+        ],
     );
     check(
         "to: 2100-12-31",

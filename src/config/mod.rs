@@ -9,10 +9,14 @@ pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;
 mod check;
+mod columns;
 mod draft;
+mod fields;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod flow;
+pub mod heads;
+mod labels;
 mod libraries;
 #[cfg(test)]
 mod load_tests;
@@ -27,6 +31,7 @@ mod yaml;
 
 pub use check::RESERVED_COLUMNS;
 pub use flow::{Flow, check_together, load};
+pub use labels::{Head, HeadKind, Labels};
 pub use problem::Problem;
 pub use properties::Property;
 pub use samples::media_type_of;

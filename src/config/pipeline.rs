@@ -4,8 +4,12 @@
 //! Defaults stand here and nowhere else; `sluice schema print --config` prints them as JSON
 //! Schema.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -30,6 +34,11 @@ pub struct Pipeline {
     /// The typed columns of the record.
     #[schemars(length(min = 1))]
     pub fields: Vec<FieldSpec>,
+    /// The parts of a document that headings open, for columns of type `section`: each code with
+    /// the headings that open it, such as `PLAN: [plan, plan of care]`. A heading stands at the
+    /// start of a line, with a colon behind it or alone on its line; case is ignored.
+    #[serde(default)]
+    pub sections: BTreeMap<String, Vec<String>>,
     /// The yes-or-no columns of the record.
     #[serde(default)]
     pub flags: Option<FlagSpec>,
@@ -162,68 +171,6 @@ pub enum PdfEngine {
     PdfExtract,
 }
 
-/// One typed column.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FieldSpec {
-    /// Column name: lower-case letters, digits and underscores.
-    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,62}$"))]
-    pub name: String,
-    /// Label in the model bundle whose spans give the values.
-    #[schemars(length(min = 1))]
-    pub label: String,
-    /// How a span becomes a value.
-    #[serde(rename = "type")]
-    pub kind: FieldKind,
-    /// Whether the column is a list of all distinct values instead of the most confident one.
-    #[serde(default)]
-    pub many: bool,
-    /// For dates and durations: whole words that lead to the value in a span that says more than
-    /// it, such as `until|expires? on` (regular expression of the crate `regex`, case ignored).
-    /// The value nearest to such words is taken, and one without them within 40 bytes is not
-    /// read; they stand in front of a date, on either side of a duration. Without this key a span
-    /// must hold one value only.
-    #[serde(default)]
-    pub near: Option<String>,
-}
-
-impl FieldSpec {
-    /// A column for one value that the spans of `label` give.
-    pub fn new(name: impl Into<String>, label: impl Into<String>, kind: FieldKind) -> Self {
-        Self { name: name.into(), label: label.into(), kind, many: false, near: None }
-    }
-}
-
-/// How a span becomes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// The words themselves, white space collapsed.
-    Text,
-    /// A party to a contract: as text, but roles and pronouns ("the Licensor", "we") give no
-    /// value, and defined terms ("Acme") only where the text gives no name.
-    Party,
-    /// A calendar date; US order where digits are ambiguous.
-    Date,
-    /// An ISO 8601 duration.
-    Duration,
-    /// A state or country, by its usual name.
-    Jurisdiction,
-}
-
-/// The yes-or-no columns.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FlagSpec {
-    /// Name of the record column that holds them.
-    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]{0,62}$"))]
-    pub column: String,
-    /// Labels of the model bundle; empty for all. A flag's name is its label in lower case, runs
-    /// of anything but letters and digits turned into one underscore.
-    #[serde(default)]
-    pub labels: Vec<String>,
-}
-
 /// What to do with a document for which a rule does not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -248,19 +195,20 @@ pub enum Rule {
         #[serde(default)]
         otherwise: Otherwise,
     },
-    /// The date of `field` is not before the date of `other`.
+    /// The date of `field` is not before the date of `other`; likewise two timestamps.
     NotBefore {
-        /// Column of type `date`.
+        /// Column of type `date` or `timestamp`.
         field: String,
-        /// Column of type `date`.
+        /// Column of the same type.
         other: String,
         /// What to do if not.
         #[serde(default)]
         otherwise: Otherwise,
     },
-    /// Every date of the field lies between the two, both inclusive (ISO 8601).
+    /// Every date of the field lies between the two, both inclusive (ISO 8601). The day of a
+    /// timestamp is that of UTC where the column has a `zone`, and else the day as written.
     DateBetween {
-        /// Column of type `date`.
+        /// Column of type `date` or `timestamp`.
         field: String,
         /// First allowed day.
         from: String,
@@ -270,9 +218,21 @@ pub enum Rule {
         #[serde(default)]
         otherwise: Otherwise,
     },
+    /// Every number of the field lies between the two, both inclusive.
+    NumberBetween {
+        /// Column of type `integer` or `number`.
+        field: String,
+        /// Least allowed number.
+        from: f64,
+        /// Greatest allowed number.
+        to: f64,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
     /// Every value of the field is one of these.
     OneOf {
-        /// Column of type `text` or `jurisdiction`.
+        /// Column whose values are words: any type but dates, times, durations and numbers.
         field: String,
         /// Allowed values, at least one.
         #[schemars(length(min = 1))]
@@ -283,7 +243,7 @@ pub enum Rule {
     },
     /// Every value of the field matches this regular expression as a whole.
     Pattern {
-        /// Column of type `text` or `jurisdiction`.
+        /// Column whose values are words: any type but dates, times, durations and numbers.
         field: String,
         /// Regular expression of the crate `regex`: linear time, no look-around.
         pattern: String,

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use super::check::fields_by_name;
 use super::draft::Draft;
-use super::pipeline::{FieldKind, FieldSpec, Rule};
+use super::pipeline::{FieldSpec, Rule, ValueType};
 use super::problem::{Report, suggest};
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
@@ -32,8 +32,15 @@ struct Checker<'a, 'r> {
     report: &'a mut Report<'r>,
 }
 
-const DATES: &[FieldKind] = &[FieldKind::Date];
-const WORDS: &[FieldKind] = &[FieldKind::Text, FieldKind::Party, FieldKind::Jurisdiction];
+/// Types of field that a rule is for, and their names for the hint.
+type Kinds = (&'static [ValueType], &'static str);
+
+const DATES: Kinds =
+    (&[ValueType::Date, ValueType::Timestamp], "the rule is for `date` and `timestamp`");
+const NUMBERS: Kinds =
+    (&[ValueType::Integer, ValueType::Number], "the rule is for `integer` and `number`");
+const WORDS: Kinds =
+    (&[ValueType::Words], "the rule is for types of words, such as `text` and `choice`");
 
 impl Checker<'_, '_> {
     fn at(&mut self, key: &str, problem: impl Into<String>, hint: impl Into<String>) {
@@ -48,10 +55,19 @@ impl Checker<'_, '_> {
                 self.field("/field", field, None);
             }
             Rule::NotBefore { field, other, otherwise: _ } => {
-                self.single_date("/field", field);
-                self.single_date("/other", other);
+                let one = self.single_date("/field", field);
+                let two = self.single_date("/other", other);
                 if field == other {
                     self.at("/other", "is the same column as `field`", "");
+                } else if let Some((one, two)) =
+                    one.zip(two).filter(|(one, two)| !are_alike(one, two))
+                {
+                    let problem = format!(
+                        "a {} cannot be compared with a {}",
+                        comparable(&one),
+                        comparable(&two)
+                    );
+                    self.at("/other", problem, "compare two columns of one type");
                 }
             }
             Rule::DateBetween { field, from, to, otherwise: _ } => {
@@ -60,6 +76,12 @@ impl Checker<'_, '_> {
                 let to = self.date("/to", to);
                 if from.zip(to).is_some_and(|(from, to)| from > to) {
                     self.at("/to", "is before `from`: no date lies between", "");
+                }
+            }
+            Rule::NumberBetween { field, from, to, otherwise: _ } => {
+                self.field("/field", field, Some(NUMBERS));
+                if from > to {
+                    self.at("/to", "is below `from`: no number lies between", "");
                 }
             }
             Rule::OneOf { field, values: _, otherwise: _ } => {
@@ -73,27 +95,31 @@ impl Checker<'_, '_> {
     }
 
     /// The field of that name, where it exists and is of one of the kinds.
-    fn field(&mut self, key: &str, name: &str, kinds: Option<&[FieldKind]>) -> Option<FieldSpec> {
+    fn field(&mut self, key: &str, name: &str, kinds: Option<Kinds>) -> Option<FieldSpec> {
         let Some(found) = self.fields.get(name) else {
             let names: Vec<_> = self.fields.keys().copied().collect();
             self.at(key, format!("there is no field `{name}`"), suggest(name, &names));
             return None;
         };
         let field = (*found)?;
-        if let Some(kinds) = kinds.filter(|kinds| !kinds.contains(&field.kind)) {
-            let kinds: Vec<_> = kinds.iter().map(|kind| kind_name(*kind)).collect();
-            let problem = format!("the field `{name}` is of type {}", kind_name(field.kind));
-            self.at(key, problem, format!("the rule is for {}", kinds.join(" and ")));
+        if let Some((_, hint)) =
+            kinds.filter(|(kinds, _)| !kinds.contains(&field.kind.value_type()))
+        {
+            let problem = format!("the field `{name}` is of type `{}`", field.kind.name());
+            self.at(key, problem, hint);
             return None;
         }
         Some(field.clone())
     }
 
-    fn single_date(&mut self, key: &str, name: &str) {
-        if self.field(key, name, Some(DATES)).is_some_and(|field| field.many) {
+    fn single_date(&mut self, key: &str, name: &str) -> Option<FieldSpec> {
+        let field = self.field(key, name, Some(DATES))?;
+        if field.many {
             let problem = format!("the column `{name}` is a list: which date counts?");
             self.at(key, problem, "compare single dates");
+            return None;
         }
+        Some(field)
     }
 
     fn date(&mut self, key: &str, text: &str) -> Option<Date> {
@@ -113,9 +139,9 @@ impl Checker<'_, '_> {
 
 pub(super) const REGEX_HINT: &str = "look-around and back-references are not taken";
 
-/// Whether the crate `regex` takes `pattern`; else why not, on one line.
-pub(super) fn regular(pattern: &str) -> Result<(), String> {
-    regex::Regex::new(pattern).map(|_| ()).map_err(|error| {
+/// `pattern` as the crate `regex` takes it; else why not, on one line.
+pub(super) fn regular(pattern: &str) -> Result<regex::Regex, String> {
+    regex::Regex::new(pattern).map_err(|error| {
         // The message draws the pattern over several lines; its last one says what is wrong.
         let error = error.to_string();
         let last = error.lines().last().unwrap_or_default().trim();
@@ -123,12 +149,24 @@ pub(super) fn regular(pattern: &str) -> Result<(), String> {
     })
 }
 
-pub(super) const fn kind_name(kind: FieldKind) -> &'static str {
-    match kind {
-        FieldKind::Text => "`text`",
-        FieldKind::Party => "`party`",
-        FieldKind::Date => "`date`",
-        FieldKind::Duration => "`duration`",
-        FieldKind::Jurisdiction => "`jurisdiction`",
+/// Whether the values of two columns of dates can be put in order.
+fn are_alike(one: &FieldSpec, other: &FieldSpec) -> bool {
+    comparable(one) == comparable(other)
+}
+
+/// What the values of a column of dates are.
+fn comparable(field: &FieldSpec) -> &'static str {
+    match (field.kind.value_type(), field.zone.is_some()) {
+        (ValueType::Timestamp, true) => "timestamp with `zone`",
+        (ValueType::Timestamp, false) => "timestamp without `zone`",
+        (
+            ValueType::Words
+            | ValueType::Date
+            | ValueType::Duration
+            | ValueType::Integer
+            | ValueType::Number
+            | ValueType::Boolean,
+            _,
+        ) => "date",
     }
 }

@@ -226,6 +226,7 @@ mod tests {
             key: None,
             body: body.map(|body| Sensitive::new(body.to_vec())),
             headers: headers.iter().map(header).collect(),
+            sent: None,
         }
     }
 

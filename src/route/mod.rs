@@ -193,6 +193,7 @@ mod tests {
             key: key.map(|key| Sensitive::new(key.to_vec())),
             body: body.map(Sensitive::new),
             headers: headers.iter().map(header).collect(),
+            sent: None,
         }
     }
 

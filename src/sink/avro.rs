@@ -10,8 +10,9 @@ use std::sync::Arc;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
-use jiff::civil::{Date, date};
-use jiff::{ToSpan as _, Unit};
+use jiff::civil::{Date, DateTime, date};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _, Unit};
 
 use super::json::{Node, shortest};
 use crate::registry::schema::{RecordSchema, Schema, SchemaKind, UnionSchema};
@@ -81,8 +82,15 @@ impl Writer {
                 put_long(i64::from(value), out);
             }
             (Node::Float(value), Schema::Float) => out.extend_from_slice(&value.to_le_bytes()),
+            (Node::Double(value), Schema::Double) => out.extend_from_slice(&value.to_le_bytes()),
             (Node::Text(text), Schema::String) => put_bytes(text.as_bytes(), out),
             (Node::Date(date), Schema::Date) => put_long(i64::from(days_of(*date)?), out),
+            (Node::Timestamp(moment), Schema::TimestampMicros) => {
+                put_long(moment.as_microsecond(), out);
+            }
+            (Node::LocalTimestamp(time), Schema::LocalTimestampMicros) => {
+                put_long(micros_of(*time)?, out);
+            }
             (Node::List(items), Schema::Array(array)) => {
                 if !items.is_empty() {
                     put_long(i64::try_from(items.len()).unwrap_or(i64::MAX), out);
@@ -162,6 +170,9 @@ fn fits(node: &Node<'_>, branch: &Schema) -> bool {
             | (Node::Boolean(_), Schema::Boolean)
             | (Node::Long(_), Schema::Long | Schema::Int)
             | (Node::Float(_), Schema::Float)
+            | (Node::Double(_), Schema::Double)
+            | (Node::Timestamp(_), Schema::TimestampMicros)
+            | (Node::LocalTimestamp(_), Schema::LocalTimestampMicros)
             | (Node::Text(_), Schema::String)
             | (Node::Date(_), Schema::Date)
             | (Node::List(_), Schema::Array(_))
@@ -237,6 +248,13 @@ fn days_of(date: Date) -> Result<i32, Mismatch> {
     Ok(span.get_days())
 }
 
+/// Microseconds from 1970-01-01 00:00 to `time` on the same clock, before it negative.
+fn micros_of(time: DateTime) -> Result<i64, Mismatch> {
+    let moment =
+        TimeZone::UTC.to_timestamp(time).ok().ok_or_else(|| unfit("local-timestamp-micros"))?;
+    Ok(moment.as_microsecond())
+}
+
 /// Why bytes could not be read back. Holds no word of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are no value of the Avro schema")]
@@ -259,6 +277,10 @@ fn to_json(value: Value) -> Result<serde_json::Value, Unreadable> {
             date.to_string().into()
         }
         Value::Float(float) => shortest(float).into(),
+        Value::TimestampMicros(micros) => moment(micros)?.to_string().into(),
+        Value::LocalTimestampMicros(micros) => {
+            TimeZone::UTC.to_datetime(moment(micros)?).to_string().into()
+        }
         Value::Array(items) => {
             serde_json::Value::Array(items.into_iter().map(to_json).collect::<Result<_, _>>()?)
         }
@@ -278,14 +300,16 @@ fn to_json(value: Value) -> Result<serde_json::Value, Unreadable> {
         | Value::TimeMillis(_)
         | Value::TimeMicros(_)
         | Value::TimestampMillis(_)
-        | Value::TimestampMicros(_)
         | Value::TimestampNanos(_)
         | Value::LocalTimestampMillis(_)
-        | Value::LocalTimestampMicros(_)
         | Value::LocalTimestampNanos(_)
         | Value::Duration(_)
         | Value::Uuid(_)) => other.try_into().map_err(|_kept_out| Unreadable)?,
     })
+}
+
+fn moment(micros: i64) -> Result<Timestamp, Unreadable> {
+    Timestamp::from_microsecond(micros).map_err(|_range| Unreadable)
 }
 
 fn object(fields: impl Iterator<Item = (String, Value)>) -> Result<serde_json::Value, Unreadable> {

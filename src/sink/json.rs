@@ -6,12 +6,16 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::Date;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
-use crate::types::{Evidence, Extraction, Field, Flag, Provenance, Reason, Record, Review, Value};
+use crate::types::{
+    Attribute, Evidence, Extraction, Field, FieldValue, Flag, Place, Provenance, Reason, Record,
+    Review, Value,
+};
 
 /// A value of a record on its way out. No `Debug`: it holds document text.
 #[derive(Clone, PartialEq)]
@@ -24,10 +28,16 @@ pub enum Node<'a> {
     Long(i64),
     /// A confidence.
     Float(f32),
+    /// A number.
+    Double(f64),
     /// Text.
     Text(Cow<'a, str>),
     /// A calendar date.
     Date(Date),
+    /// A moment.
+    Timestamp(Timestamp),
+    /// A date with a time of day, of no known zone.
+    LocalTimestamp(DateTime),
     /// Values of one kind.
     List(Vec<Node<'a>>),
     /// Named values, in the order in which they are written.
@@ -42,7 +52,10 @@ impl Serialize for Node<'_> {
             Self::Long(value) => serializer.serialize_i64(*value),
             Self::Float(value) => serializer.serialize_f64(shortest(*value)),
             Self::Text(text) => serializer.serialize_str(text),
+            Self::Double(value) => serializer.serialize_f64(*value),
             Self::Date(date) => serializer.collect_str(date),
+            Self::Timestamp(moment) => serializer.collect_str(moment),
+            Self::LocalTimestamp(time) => serializer.collect_str(time),
             Self::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 items.iter().try_for_each(|item| list.serialize_element(item))?;
@@ -63,13 +76,33 @@ pub(super) fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::NAN)
 }
 
-/// One field column.
+/// Name and type of a column.
 #[derive(Clone, Debug)]
-pub struct Column {
-    /// Name of the column and of the field.
+pub struct Typed {
+    /// Name of the column and of the field or attribute.
     pub name: String,
     /// What its values are.
     pub kind: FieldKind,
+    /// Whether its timestamps are moments, not local times.
+    pub is_zoned: bool,
+}
+
+/// One field column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name, and what its values are.
+    pub of: Typed,
+    /// Whether it is a list.
+    pub many: bool,
+    /// Columns of each value's own; where there are any, the column is a list of records.
+    pub attributes: Vec<AttributeColumn>,
+}
+
+/// One column of a value's own.
+#[derive(Clone, Debug)]
+pub struct AttributeColumn {
+    /// Its name, and what its values are.
+    pub of: Typed,
     /// Whether it is a list.
     pub many: bool,
 }
@@ -86,8 +119,24 @@ pub struct Columns {
 impl Columns {
     /// The columns of a checked pipeline.
     pub fn new(fields: &[FieldSpec], flags: Option<&FlagSpec>) -> Self {
-        let column =
-            |spec: &FieldSpec| Column { name: spec.name.clone(), kind: spec.kind, many: spec.many };
+        let typed = |name: &str, kind, zone: &Option<String>| Typed {
+            name: name.to_owned(),
+            kind,
+            is_zoned: zone.is_some(),
+        };
+        let column = |spec: &FieldSpec| {
+            let attributes = spec.attributes.iter();
+            Column {
+                of: typed(&spec.name, spec.kind, &spec.zone),
+                many: spec.many,
+                attributes: attributes
+                    .map(|one| AttributeColumn {
+                        of: typed(&one.name, one.kind, &one.zone),
+                        many: one.many,
+                    })
+                    .collect(),
+            }
+        };
         Self {
             fields: fields.iter().map(column).collect(),
             flags: flags.map(|flags| flags.column.clone()),
@@ -100,8 +149,8 @@ impl Columns {
         let mut row = vec![named("record_id", text(&record.id))];
         row.push(named("document_id", text(&record.document_id)));
         for column in &self.fields {
-            let field = extraction.fields.iter().find(|field| field.name == column.name);
-            row.push(named(&column.name, column_value(column, field)));
+            let field = extraction.fields.iter().find(|field| field.name == column.of.name);
+            row.push(named(&column.of.name, column_value(column, field)));
         }
         if let Some(flags) = &self.flags {
             let answers = extraction.flags.iter().map(|flag| named(&flag.name, answer(flag)));
@@ -128,19 +177,24 @@ impl Columns {
     }
 
     /// Places that support what is published: values and unread spans of each field, then flags.
+    /// Values with attributes carry their places themselves.
     fn evidence<'a>(&'a self, extraction: &'a Extraction) -> Vec<Node<'a>> {
         let mut places = Vec::new();
         for column in &self.fields {
-            let Some(field) = extraction.fields.iter().find(|field| field.name == column.name)
-            else {
+            let name = &column.of.name;
+            let Some(field) = extraction.fields.iter().find(|field| field.name == *name) else {
                 continue;
             };
-            let published = if column.many { field.values.len() } else { 1 };
+            let published = match (column.many, column.attributes.is_empty()) {
+                (true, true) => field.values.len(),
+                (true, false) => 0,
+                (false, _) => 1,
+            };
             for one in field.values.iter().take(published) {
-                places.push(place(text(&column.name), as_text(&one.value), &one.evidence));
+                places.push(place(text(name), Node::Text(one.value.written()), &one.evidence));
             }
             let unread = field.unread.iter();
-            places.extend(unread.map(|place_| place(text(&column.name), Node::Null, place_)));
+            places.extend(unread.map(|one| place(text(name), Node::Null, one)));
         }
         let Some(column) = &self.flags else { return places };
         for flag in &extraction.flags {
@@ -164,22 +218,53 @@ fn text(text: &str) -> Node<'_> {
     Node::Text(Cow::Borrowed(text))
 }
 
-fn column_value<'a>(column: &Column, field: Option<&'a Field>) -> Node<'a> {
+fn column_value<'a>(column: &'a Column, field: Option<&'a Field>) -> Node<'a> {
     let values = field.map(|field| field.values.as_slice()).unwrap_or_default();
-    let mut typed = values.iter().map(|one| match &one.value {
-        Value::Text(words) => text(words),
-        Value::Date(date) => Node::Date(*date),
-        Value::Duration(duration) => text(duration),
-    });
-    if column.many { Node::List(typed.collect()) } else { typed.next().unwrap_or(Node::Null) }
+    match (column.many, column.attributes.is_empty()) {
+        (true, true) => Node::List(values.iter().map(|one| node(&one.value)).collect()),
+        (true, false) => Node::List(values.iter().map(|one| item(column, one)).collect()),
+        (false, _) => values.first().map_or(Node::Null, |one| node(&one.value)),
+    }
 }
 
-/// A value in the form in which evidence quotes it.
-fn as_text(value: &Value) -> Node<'_> {
+/// One value of a list with its attributes and their places, its own first.
+fn item<'a>(column: &'a Column, one: &'a FieldValue) -> Node<'a> {
+    let mut row = vec![named("value", node(&one.value))];
+    let name = &column.of.name;
+    let mut places = vec![place(text(name), Node::Text(one.value.written()), &one.evidence)];
+    for wanted in &column.attributes {
+        let wanted_name = &wanted.of.name;
+        let found = one.attributes.iter().filter(|attribute| attribute.name == *wanted_name);
+        let mut values = found.clone().filter_map(|attribute| attribute.value.as_ref()).map(node);
+        row.push(named(
+            wanted_name,
+            if wanted.many {
+                Node::List(values.collect())
+            } else {
+                values.next().unwrap_or(Node::Null)
+            },
+        ));
+        let path = format!("{name}.{wanted_name}");
+        for Attribute { value, evidence, name: _ } in found {
+            let Some(evidence) = evidence else { continue };
+            let value = value.as_ref().map_or(Node::Null, |value| Node::Text(value.written()));
+            places.push(place(Node::Text(Cow::Owned(path.clone())), value, evidence));
+        }
+    }
+    row.push(named("evidence", Node::List(places)));
+    Node::Struct(row)
+}
+
+fn node(value: &Value) -> Node<'_> {
     match value {
         Value::Text(words) => text(words),
-        Value::Date(date) => Node::Text(Cow::Owned(date.to_string())),
-        Value::Duration(duration) => text(duration),
+        Value::Date(date) => Node::Date(*date),
+        Value::Duration(iso) => text(iso),
+        Value::Timestamp(moment) => Node::Timestamp(*moment),
+        Value::LocalTimestamp(time) => Node::LocalTimestamp(*time),
+        Value::Integer(number) => Node::Long(*number),
+        Value::Number(number) => Node::Double(*number),
+        Value::Boolean(answer) => Node::Boolean(*answer),
     }
 }
 
@@ -191,6 +276,9 @@ fn answer(flag: &Flag) -> Node<'_> {
 }
 
 fn place<'a>(field: Node<'a>, value: Node<'a>, evidence: &'a Evidence) -> Node<'a> {
+    let original = |offset: fn(&Place) -> usize| {
+        evidence.original.as_ref().map_or(Node::Null, |place| count(offset(place)))
+    };
     Node::Struct(vec![
         named("field", field),
         named("value", value),
@@ -201,6 +289,10 @@ fn place<'a>(field: Node<'a>, value: Node<'a>, evidence: &'a Evidence) -> Node<'
         named("end_char", count(evidence.scalars.end)),
         named("page", Node::Long(i64::from(evidence.page))),
         named("confidence", Node::Float(evidence.confidence)),
+        named("original_start_byte", original(|place| place.span.start)),
+        named("original_end_byte", original(|place| place.span.end)),
+        named("original_start_char", original(|place| place.scalars.start)),
+        named("original_end_char", original(|place| place.scalars.end)),
     ])
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::avro::kind;
-use super::json::{Column, Columns};
-use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+use super::json::{Column, Columns, Typed};
+use crate::config::pipeline::{FieldSpec, FlagSpec, ValueType};
 use crate::registry::schema::{RecordField, RecordSchema, Schema, UnionSchema, parse, shipped};
 use crate::types::Digest;
 
@@ -186,7 +186,7 @@ fn column<'s>(record: &'s RecordSchema, name: &str) -> Option<&'s RecordField> {
 fn check_fixed(record: &RecordSchema, problems: &mut Vec<Problem>) {
     for (name, wanted) in FIXED {
         let fits = |schema: &Schema| match (name, schema) {
-            ("evidence", Schema::Array(array)) => is_named(&array.items, "sluice.Evidence"),
+            ("evidence", schema) => is_evidence(schema),
             ("provenance", schema) => is_named(schema, "sluice.Provenance"),
             ("record_id" | "document_id", schema) => matches!(schema, Schema::String),
             (_, _) => false,
@@ -195,27 +195,95 @@ fn check_fixed(record: &RecordSchema, problems: &mut Vec<Problem>) {
     }
 }
 
+/// The Avro type of a column's values, as it is written, and whether a schema is it.
+///
 /// A duration is a string in ISO 8601: Avro's own `duration` is 12 bytes of months, days and
 /// milliseconds that few query engines read, and that cannot tell a year from twelve months.
-fn check_field(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) {
-    let (wanted, fits_value): (&str, fn(&Schema) -> bool) = match of.kind {
-        FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction | FieldKind::Duration => {
+fn value_type(of: &Typed) -> (&'static str, fn(&Schema) -> bool) {
+    match (of.kind.value_type(), of.is_zoned) {
+        (ValueType::Words | ValueType::Duration, _) => {
             (r#""string""#, |schema| matches!(schema, Schema::String))
         }
-        FieldKind::Date => {
+        (ValueType::Date, _) => {
             (r#"{"type": "int", "logicalType": "date"}"#, |schema| matches!(schema, Schema::Date))
         }
-    };
-    if of.many {
-        let wanted = format!(r#"{{"type": "array", "items": {wanted}}}"#);
-        let fits =
-            |schema: &Schema| matches!(schema, Schema::Array(array) if fits_value(&array.items));
-        check_column(record, &of.name, &wanted, fits, problems);
-    } else {
-        let wanted = format!(r#"["null", {wanted}]"#);
-        let fits = |schema: &Schema| matches!(schema, Schema::Union(union) if is_nullable(union, fits_value));
-        check_column(record, &of.name, &wanted, fits, problems);
+        (ValueType::Timestamp, true) => {
+            (r#"{"type": "long", "logicalType": "timestamp-micros"}"#, |schema| {
+                matches!(schema, Schema::TimestampMicros)
+            })
+        }
+        (ValueType::Timestamp, false) => {
+            (r#"{"type": "long", "logicalType": "local-timestamp-micros"}"#, |schema| {
+                matches!(schema, Schema::LocalTimestampMicros)
+            })
+        }
+        (ValueType::Integer, _) => (r#""long""#, |schema| matches!(schema, Schema::Long)),
+        (ValueType::Number, _) => (r#""double""#, |schema| matches!(schema, Schema::Double)),
+        (ValueType::Boolean, _) => (r#""boolean""#, |schema| matches!(schema, Schema::Boolean)),
     }
+}
+
+fn check_field(record: &RecordSchema, column: &Column, problems: &mut Vec<Problem>) {
+    match (column.many, column.attributes.is_empty()) {
+        (false, _) => check_nullable(record, &column.of, problems),
+        (true, true) => check_list(record, &column.of, problems),
+        (true, false) => check_items(record, column, problems),
+    }
+}
+
+/// A column that is a list of values.
+fn check_list(record: &RecordSchema, of: &Typed, problems: &mut Vec<Problem>) {
+    let (wanted, fits_value) = value_type(of);
+    let wanted = format!(r#"{{"type": "array", "items": {wanted}}}"#);
+    let fits = |schema: &Schema| matches!(schema, Schema::Array(array) if fits_value(&array.items));
+    check_column(record, &of.name, &wanted, fits, problems);
+}
+
+/// A column that is null or one value.
+fn check_nullable(record: &RecordSchema, of: &Typed, problems: &mut Vec<Problem>) {
+    let (wanted, fits_value) = value_type(of);
+    let wanted = format!(r#"["null", {wanted}]"#);
+    let fits =
+        |schema: &Schema| matches!(schema, Schema::Union(union) if is_nullable(union, fits_value));
+    check_column(record, &of.name, &wanted, fits, problems);
+}
+
+/// A list of records: value, attributes, evidence.
+fn check_items(record: &RecordSchema, of: &Column, problems: &mut Vec<Problem>) {
+    let name = &of.of.name;
+    let wanted = r#"{"type": "array", "items": {"type": "record", "name": .., "fields": [..]}}"#;
+    let fits = |schema: &Schema| matches!(schema, Schema::Array(array) if matches!(*array.items, Schema::Record(_)));
+    check_column(record, name, wanted, fits, problems);
+    let Some(Schema::Array(array)) = column(record, name).map(|field| &field.schema) else {
+        return;
+    };
+    let Schema::Record(item) = &*array.items else { return };
+    let before = problems.len();
+    let (wanted, fits_value) = value_type(&of.of);
+    check_column(item, "value", wanted, fits_value, problems);
+    for attribute in &of.attributes {
+        if attribute.many {
+            check_list(item, &attribute.of, problems);
+        } else {
+            check_nullable(item, &attribute.of, problems);
+        }
+    }
+    let wanted = r#"{"type": "array", "items": "sluice.Evidence"}"#;
+    check_column(item, "evidence", wanted, is_evidence, problems);
+    let is_filled = |name: &str| {
+        matches!(name, "value" | "evidence") || of.attributes.iter().any(|one| one.of.name == name)
+    };
+    for field in item.fields.iter().filter(|field| !is_filled(&field.name)) {
+        let hint = "take it out, or add it under `attributes` in pipeline.yaml";
+        problems.push(problem(&field.name, "no attribute of that name", hint));
+    }
+    for found in problems.iter_mut().skip(before) {
+        found.key = format!("{name}.{}", found.key);
+    }
+}
+
+fn is_evidence(schema: &Schema) -> bool {
+    matches!(schema, Schema::Array(array) if is_named(&array.items, "sluice.Evidence"))
 }
 
 fn check_flags(record: &RecordSchema, name: &str, flags: &[String], problems: &mut Vec<Problem>) {
@@ -268,7 +336,7 @@ fn check_unfilled(
 ) -> Vec<String> {
     let is_filled = |name: &str| {
         FIXED.iter().any(|(fixed, _)| *fixed == name)
-            || columns.fields.iter().any(|column| column.name == name)
+            || columns.fields.iter().any(|column| column.of.name == name)
             || columns.flags.as_deref() == Some(name)
     };
     let mut defaulted = Vec::new();
@@ -277,7 +345,7 @@ fn check_unfilled(
             defaulted.push(field.name.clone());
             continue;
         }
-        let filled = columns.fields.iter().map(|column| column.name.as_str());
+        let filled = columns.fields.iter().map(|column| column.of.name.as_str());
         let near = filled.filter(|name| strsim::damerau_levenshtein(name, &field.name) <= 2).min();
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),

@@ -42,5 +42,5 @@ pub fn delivery_of_bytes(
         header("content-type", content_type.as_bytes().to_vec()),
         header("document-id", name.into_bytes()),
     ];
-    Delivery { position, key: None, body: Some(Sensitive::new(body)), headers }
+    Delivery { position, key: None, body: Some(Sensitive::new(body)), headers, sent: None }
 }

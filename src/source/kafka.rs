@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
@@ -469,5 +470,6 @@ fn delivery_of(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
         key: message.key().map(sensitive),
         body: message.payload().map(sensitive),
         headers,
+        sent: message.timestamp().to_millis().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
     }
 }

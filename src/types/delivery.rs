@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Sensitive;
 
 /// Where a delivery stands in its topic.
@@ -42,6 +44,8 @@ pub struct Delivery {
     pub body: Option<Sensitive<Vec<u8>>>,
     /// Headers in the order of the message.
     pub headers: Vec<Header>,
+    /// When it was sent, by the timestamp that the message carries; never this process's clock.
+    pub sent: Option<Timestamp>,
 }
 
 impl Delivery {

@@ -61,7 +61,8 @@ pub struct FieldValue {
     /// Where it stands.
     pub evidence: Evidence,
     /// Values that belong to this one, such as the dosage of a medication, in the order of
-    /// `pipeline.yaml`; empty for a plain column.
+    /// `pipeline.yaml`, several of one name where the attribute is a list; empty for a plain
+    /// column.
     pub attributes: Vec<Attribute>,
 }
 

@@ -4,5 +4,6 @@
 //! neither reasons nor rejects hold a word of the document.
 
 mod rules;
+mod values;
 
 pub use rules::Rules;

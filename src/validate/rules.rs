@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use regex::{Regex, RegexBuilder};
 
-use crate::config::pipeline::{FieldKind, FieldSpec, Otherwise, Rule};
-use crate::types::{Extraction, FieldValue, Reason, Reject, RejectCode, ReviewCode, Room, Value};
+use super::values::{numbers, times, values, words};
+use crate::config::pipeline::{FieldSpec, Otherwise, Rule, ValueType};
+use crate::types::{Extraction, Reason, Reject, RejectCode, ReviewCode, Room};
 
 /// Rules that fit their fields. Built once per flow.
 pub struct Rules {
@@ -27,6 +28,7 @@ enum Test {
     Required,
     NotBefore { other: String },
     DateBetween { from: Date, to: Date },
+    NumberBetween { from: f64, to: f64 },
     OneOf(BTreeSet<String>),
     Pattern(Regex),
     ConfidenceAtLeast(f32),
@@ -95,12 +97,21 @@ fn check(rule: &Rule, fields: &[FieldSpec]) -> Result<Checked, Vec<(&'static str
             problems.extend(misfit("other", other, fields, Some(DATES)));
             if field == other {
                 problems.push(("other", format!("`{other}` is compared with itself")));
+            } else if clock(field, fields) != clock(other, fields) {
+                problems.push(("other", format!("`{other}` is of another type than `{field}`")));
             }
             (field, *otherwise, Some(Test::NotBefore { other: other.clone() }))
         }
         Rule::DateBetween { field, from, to, otherwise } => {
             problems.extend(misfit("field", field, fields, Some(DATES)));
             (field, *otherwise, between(from, to, &mut problems))
+        }
+        Rule::NumberBetween { field, from, to, otherwise } => {
+            problems.extend(misfit("field", field, fields, Some(NUMBERS)));
+            if from > to {
+                problems.push(("to", format!("`{to}` is below `{from}`")));
+            }
+            (field, *otherwise, Some(Test::NumberBetween { from: *from, to: *to }))
         }
         Rule::OneOf { field, values, otherwise } => {
             problems.extend(misfit("field", field, fields, Some(WORDS)));
@@ -132,14 +143,13 @@ fn check(rule: &Rule, fields: &[FieldSpec]) -> Result<Checked, Vec<(&'static str
 }
 
 /// Types of field that a rule is for, and their names for the message.
-type Kinds = (&'static [FieldKind], &'static str);
+type Kinds = (&'static [ValueType], &'static str);
 
-const DATES: Kinds = (&[FieldKind::Date], "`date`");
+const DATES: Kinds = (&[ValueType::Date, ValueType::Timestamp], "`date` or `timestamp`");
 
-const WORDS: Kinds = (
-    &[FieldKind::Text, FieldKind::Party, FieldKind::Jurisdiction],
-    "`text`, `party` or `jurisdiction`",
-);
+const NUMBERS: Kinds = (&[ValueType::Integer, ValueType::Number], "`integer` or `number`");
+
+const WORDS: Kinds = (&[ValueType::Words], "types of words, such as `text` or `choice`");
 
 /// What is wrong with a rule's field, if anything.
 fn misfit(
@@ -153,7 +163,13 @@ fn misfit(
     };
     let (kinds, names) = kinds?;
     let problem = || (key, format!("`{name}` is of another type; the rule is for {names}"));
-    (!kinds.contains(&field.kind)).then(problem)
+    (!kinds.contains(&field.kind.value_type())).then(problem)
+}
+
+/// The type of a field, and whether its timestamps are moments.
+fn clock(name: &str, fields: &[FieldSpec]) -> Option<(ValueType, bool)> {
+    let field = fields.iter().find(|field| field.name == name)?;
+    Some((field.kind.value_type(), field.zone.is_some()))
 }
 
 fn unknown_field(name: &str, fields: &[FieldSpec]) -> String {
@@ -205,12 +221,15 @@ impl Checked {
         match &self.test {
             Test::Required => !values.is_empty(),
             Test::NotBefore { other } => {
-                let earliest = dates(values).min();
-                let latest = dates(self::values(extraction, other)).max();
-                !matches!((earliest, latest), (Some(date), Some(other)) if date < other)
+                let earliest = times(values).min();
+                let latest = times(self::values(extraction, other)).max();
+                !matches!((earliest, latest), (Some(time), Some(other)) if time < other)
             }
             Test::DateBetween { from, to } => {
-                dates(values).all(|date| (*from..=*to).contains(&date))
+                times(values).all(|time| (*from..=*to).contains(&time.date()))
+            }
+            Test::NumberBetween { from, to } => {
+                numbers(values).all(|number| (*from..=*to).contains(&number))
             }
             Test::OneOf(allowed) => words(values).all(|words| allowed.contains(words)),
             Test::Pattern(pattern) => words(values).all(|words| pattern.is_match(words)),
@@ -235,6 +254,7 @@ impl Checked {
             Test::Readable => ReviewCode::ValueUnreadable,
             Test::NotBefore { .. }
             | Test::DateBetween { .. }
+            | Test::NumberBetween { .. }
             | Test::OneOf(_)
             | Test::Pattern(_) => ReviewCode::RuleBroken,
         }
@@ -247,31 +267,13 @@ impl Checked {
             Test::Required => format!("`{field}` has no value"),
             Test::NotBefore { other } => format!("`{field}` is before `{other}`"),
             Test::DateBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
+            Test::NumberBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
             Test::OneOf(_) => format!("`{field}` is none of the allowed values"),
             Test::Pattern(_) => format!("`{field}` does not match its pattern"),
             Test::ConfidenceAtLeast(floor) => format!("`{field}` is less sure than {floor}"),
             Test::Readable => format!("`{field}` has words that could not be read as its type"),
         }
     }
-}
-
-fn values<'a>(extraction: &'a Extraction, name: &str) -> &'a [FieldValue] {
-    let field = extraction.fields.iter().find(|field| field.name == name);
-    field.map_or(&[], |field| field.values.as_slice())
-}
-
-fn dates(values: &[FieldValue]) -> impl Iterator<Item = Date> {
-    values.iter().filter_map(|one| match &one.value {
-        Value::Date(date) => Some(*date),
-        Value::Text(_) | Value::Duration(_) => None,
-    })
-}
-
-fn words(values: &[FieldValue]) -> impl Iterator<Item = &str> {
-    values.iter().filter_map(|one| match &one.value {
-        Value::Text(words) => Some(words.as_str()),
-        Value::Date(_) | Value::Duration(_) => None,
-    })
 }
 
 #[cfg(test)]

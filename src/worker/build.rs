@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::engine::Engine;
 use crate::assemble::Plan;
 use crate::chunk::Tokenizer;
-use crate::config::Flow;
 use crate::config::bundle::Bundle;
 use crate::config::pipeline::PdfEngine;
 use crate::config::settings::{Compute, SettingsError};
+use crate::config::{Flow, Labels};
 use crate::error::{Fault, FaultClass};
 use crate::infer;
 use crate::registry::Client;
@@ -98,8 +98,9 @@ fn engine(
 
 /// What to make of which label of the flow's model.
 pub fn plan(flow: &Flow) -> Result<Plan, Fault> {
-    let labels: Vec<String> = flow.bundle.labels.iter().map(|label| label.name.clone()).collect();
-    Plan::new(&flow.pipeline.fields, flow.pipeline.flags.as_ref(), &labels)
+    let pipeline = &flow.pipeline;
+    let labels = Labels::from(&flow.bundle);
+    Plan::new(&pipeline.fields, &pipeline.sections, pipeline.flags.as_ref(), &labels)
         .map_err(|problems| unchecked(flow, &problems))
 }
 

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
 use crate::config::Flow;
@@ -29,6 +31,7 @@ pub struct Pending {
     /// The windows for the model.
     pub chunks: Chunks,
     provenance: Provenance,
+    sent: Option<Timestamp>,
 }
 
 /// What preparing a part gave.
@@ -103,15 +106,16 @@ impl Engine {
                 text,
                 chunks,
                 provenance,
+                sent: delivery.sent,
             })),
         })
     }
 
     /// Judges one document by what the model said of it.
     pub fn finish(&self, pending: Pending, scores: &[WindowScores]) -> Outcome {
-        let Pending { document_id, text, chunks, provenance } = pending;
+        let Pending { document_id, text, chunks, provenance, sent } = pending;
         let (findings, flags) = infer::findings(scores, &chunks, &text, self.bundle());
-        let extraction = match assemble::assemble(&findings, &flags, &text, &self.plan) {
+        let extraction = match assemble::assemble(&findings, &flags, &text, sent, &self.plan) {
             Ok(extraction) => extraction,
             Err(reject) => return Outcome::Reject(reject),
         };

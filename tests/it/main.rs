@@ -1,6 +1,8 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod bundles;
+#[cfg(test)]
 #[cfg(feature = "test-data")]
 mod data;
 #[cfg(test)]

@@ -113,6 +113,7 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
         key: None,
         body: Some(Sensitive::new(body)),
         headers: Vec::new(),
+        sent: None,
     };
     let input = Input {
         topic: "in".to_owned(),

@@ -5,33 +5,52 @@ use std::sync::Arc;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
-use jiff::ToSpan as _;
 use jiff::civil::date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use sluice::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+use sluice::config::pipeline::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
 use sluice::sink::codec::{Codec, Form};
 use sluice::sink::schemas::Schemas;
 use sluice::types::{
-    Digest, Evidence, Extraction, Field, FieldValue, Flag, Position, Provenance, Reason, Record,
-    Review, ReviewCode, Sensitive, Span, Value,
+    Attribute, Digest, Evidence, Extraction, Field, FieldValue, Flag, Position, Provenance, Reason,
+    Record, Review, ReviewCode, Sensitive, Span, Value,
 };
 
 const FLAGS: [&str; 2] = ["non_compete", "cap_on_liability"];
 
-/// The columns of the tests: a single text, a list of texts, a single and a list of dates, a
-/// duration.
-const COLUMNS: [(&str, FieldKind, bool); 5] = [
+/// The columns of the tests, single ones and lists. Timestamps of `heard` are moments, those of
+/// `seen` local times.
+const COLUMNS: [(&str, FieldKind, bool); 10] = [
     ("title", FieldKind::Text, false),
     ("parties", FieldKind::Party, true),
     ("signed", FieldKind::Date, false),
     ("renewed", FieldKind::Date, true),
     ("term", FieldKind::Duration, false),
+    ("heard", FieldKind::Timestamp, false),
+    ("seen", FieldKind::Timestamp, true),
+    ("age", FieldKind::Integer, false),
+    ("amounts", FieldKind::Number, true),
+    ("problems", FieldKind::Text, true),
 ];
+
+/// Attributes of the column `problems`.
+const ATTRIBUTES: [(&str, FieldKind); 3] =
+    [("severity", FieldKind::Unit), ("result", FieldKind::Number), ("negated", FieldKind::Negated)];
 
 /// A pipeline's `record.avsc`, with `more` columns behind the usual ones.
 pub(crate) fn avsc(more: &[Json]) -> String {
     let day = json!({"type": "int", "logicalType": "date"});
+    let moment = json!({"type": "long", "logicalType": "timestamp-micros"});
+    let time = json!({"type": "long", "logicalType": "local-timestamp-micros"});
+    let problem = json!({"type": "record", "name": "Problem", "fields": [
+        {"name": "value", "type": "string"},
+        {"name": "severity", "type": ["null", "string"], "default": null},
+        {"name": "result", "type": ["null", "double"], "default": null},
+        {"name": "negated", "type": ["null", "boolean"], "default": null},
+        {"name": "evidence", "type": {"type": "array", "items": "sluice.Evidence"}},
+    ]});
     let flag = |name: &&str| json!({"name": name, "type": "sluice.Flag"});
     let flags: Vec<Json> = FLAGS.iter().map(flag).collect();
     let mut columns = vec![
@@ -42,6 +61,11 @@ pub(crate) fn avsc(more: &[Json]) -> String {
         json!({"name": "signed", "type": ["null", day], "default": null}),
         json!({"name": "renewed", "type": {"type": "array", "items": day}, "default": []}),
         json!({"name": "term", "type": ["null", "string"], "default": null}),
+        json!({"name": "heard", "type": ["null", moment], "default": null}),
+        json!({"name": "seen", "type": {"type": "array", "items": time}, "default": []}),
+        json!({"name": "age", "type": ["null", "long"], "default": null}),
+        json!({"name": "amounts", "type": {"type": "array", "items": "double"}, "default": []}),
+        json!({"name": "problems", "type": {"type": "array", "items": problem}, "default": []}),
         json!({"name": "clauses", "type": {"type": "record", "name": "Clauses", "fields": flags}}),
         json!({"name": "evidence", "type": {"type": "array", "items": "sluice.Evidence"}}),
         json!({"name": "provenance", "type": "sluice.Provenance"}),
@@ -53,8 +77,13 @@ pub(crate) fn avsc(more: &[Json]) -> String {
 }
 
 pub(crate) fn schemas(more: &[Json]) -> Arc<Schemas> {
-    let fields =
-        COLUMNS.map(|(name, kind, many)| FieldSpec { many, ..FieldSpec::new(name, name, kind) });
+    let attributes = ATTRIBUTES.map(|(name, kind)| AttributeSpec::new(name, kind));
+    let fields = COLUMNS.map(|(name, kind, many)| FieldSpec {
+        many,
+        zone: (name == "heard").then(|| "Z".to_owned()),
+        attributes: if name == "problems" { attributes.to_vec() } else { Vec::new() },
+        ..FieldSpec::new(name, name, kind)
+    });
     let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
     let names = FLAGS.map(str::to_owned);
     Arc::new(Schemas::build(&avsc(more), &fields, Some(&flags), &names).expect("the columns fit"))
@@ -69,29 +98,43 @@ enum Plain {
     Text(String),
     Days(i64),
     Duration(String),
+    Moment(i64),
+    Time(i64),
+    Integer(i64),
+    Cents(i32),
+    Answer(bool),
 }
 
-type PlainField = (Vec<(Plain, Place)>, Vec<Place>);
+/// A value, its place, and the values and places of its attributes.
+type PlainValue = (Plain, Place, Vec<Option<(Plain, Place)>>);
+type PlainField = (Vec<PlainValue>, Vec<Place>);
 type PlainFlag = (bool, u8, Vec<Place>);
 
 fn place() -> impl Strategy<Value = Place> {
     ("\\PC{0,30}", any::<u32>(), 1_u32..5_000, 0_u32..=1_000_000)
 }
 
-fn plain(kind: FieldKind) -> BoxedStrategy<Plain> {
-    match kind {
-        FieldKind::Text | FieldKind::Party | FieldKind::Jurisdiction => {
-            "\\PC{0,30}".prop_map(Plain::Text).boxed()
-        }
-        FieldKind::Date => (-200_000_i64..200_000).prop_map(Plain::Days).boxed(),
-        FieldKind::Duration => "P[1-9][0-9]?[YMD]".prop_map(Plain::Duration).boxed(),
+fn plain(name: &str, kind: FieldKind) -> BoxedStrategy<Plain> {
+    let micros = -2_000_000_000_000_000_i64..4_000_000_000_000_000;
+    match kind.value_type() {
+        ValueType::Words => "\\PC{0,30}".prop_map(Plain::Text).boxed(),
+        ValueType::Date => (-200_000_i64..200_000).prop_map(Plain::Days).boxed(),
+        ValueType::Duration => "P[1-9][0-9]?[YMD]".prop_map(Plain::Duration).boxed(),
+        ValueType::Timestamp if name == "heard" => micros.prop_map(Plain::Moment).boxed(),
+        ValueType::Timestamp => micros.prop_map(Plain::Time).boxed(),
+        ValueType::Integer => any::<i64>().prop_map(Plain::Integer).boxed(),
+        ValueType::Number => any::<i32>().prop_map(Plain::Cents).boxed(),
+        ValueType::Boolean => any::<bool>().prop_map(Plain::Answer).boxed(),
     }
 }
 
 fn plain_fields() -> impl Strategy<Value = Vec<PlainField>> {
-    let field = |(_, kind, many)| {
+    let field = |(name, kind, many)| {
+        let attribute = |(name, kind)| prop::option::of((plain(name, kind), place()));
+        let attributes =
+            if name == "problems" { Vec::from(ATTRIBUTES.map(attribute)) } else { vec![] };
         let most = if many { 4 } else { 2 };
-        let values = prop::collection::vec((plain(kind), place()), 0..=most);
+        let values = prop::collection::vec((plain(name, kind), place(), attributes), 0..=most);
         (values, prop::collection::vec(place(), 0..2))
     };
     Vec::from(COLUMNS.map(field))
@@ -111,11 +154,22 @@ fn evidence((raw, start, page, millionths): Place) -> Evidence {
 }
 
 fn value(plain: Plain) -> Value {
+    let moment = |micros| Timestamp::from_microsecond(micros).expect("in range");
     match plain {
         Plain::Text(text) => Value::Text(Sensitive::new(text)),
         Plain::Days(days) => Value::Date(date(1970, 1, 1) + days.days()),
         Plain::Duration(duration) => Value::Duration(duration),
+        Plain::Moment(micros) => Value::Timestamp(moment(micros)),
+        Plain::Time(micros) => Value::LocalTimestamp(TimeZone::UTC.to_datetime(moment(micros))),
+        Plain::Integer(number) => Value::Integer(number),
+        Plain::Cents(cents) => Value::Number(f64::from(cents) / 100.0),
+        Plain::Answer(answer) => Value::Boolean(answer),
     }
+}
+
+fn attribute(name: &str, plain: Option<(Plain, Place)>) -> Attribute {
+    let (value_, evidence_) = plain.unzip();
+    Attribute { name: name.to_owned(), value: value_.map(value), evidence: evidence_.map(evidence) }
 }
 
 fn field_value(value: Value, evidence: Evidence) -> FieldValue {
@@ -127,7 +181,15 @@ fn extraction(fields: Vec<PlainField>, flags: Vec<PlainFlag>) -> Extraction {
         name: name.to_owned(),
         values: values
             .into_iter()
-            .map(|(plain, place)| field_value(value(plain), evidence(place)))
+            .map(|(plain, place, attributes)| {
+                let attributes = ATTRIBUTES.into_iter().zip(attributes);
+                let attributes = attributes.map(|((name, _), plain)| attribute(name, plain));
+                FieldValue {
+                    value: value(plain),
+                    evidence: evidence(place),
+                    attributes: attributes.collect(),
+                }
+            })
             .collect(),
         unread: unread.into_iter().map(evidence).collect(),
     };
@@ -238,7 +300,9 @@ fn a_record_is_typed_columns_with_evidence_and_provenance() {
     assert_eq!(
         *places[2],
         json!({"field": "signed", "value": "2015-05-01", "raw": "May 1, 2015", "start_byte": 20,
-            "end_byte": 31, "start_char": 20, "end_char": 31, "page": 2, "confidence": 0.9})
+            "end_byte": 31, "start_char": 20, "end_char": 31, "page": 2, "confidence": 0.9,
+            "original_start_byte": null, "original_end_byte": null,
+            "original_start_char": null, "original_end_char": null})
     );
     assert_eq!((&places[3]["field"], &places[3]["value"]), (&json!("renewed"), &Json::Null));
     assert_eq!(json["provenance"]["source_topic"], "in");

@@ -12,7 +12,8 @@ use std::process::Command;
 use serde::Deserialize;
 use sluice::assemble::{Plan, assemble};
 use sluice::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
-use sluice::types::{Extraction, Finding, FlagScore, Span, Text, Value};
+use sluice::config::{HeadKind, Labels};
+use sluice::types::{Extraction, Finding, FlagScore, Span, Text};
 
 #[derive(Deserialize)]
 struct Contract {
@@ -53,23 +54,23 @@ fn extraction(contract: &Contract, field: &FieldSpec, labels: &[String]) -> Extr
     let score = |label| FlagScore { label, confidence: 0.9, is_present: true };
     let scores: Vec<_> = (0..labels.len()).map(score).collect();
     let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
-    let plan = Plan::new(std::slice::from_ref(field), Some(&flags), labels)
+    let labels = Labels::new([("clauses", HeadKind::Multilabel, labels.to_vec())]);
+    let plan = Plan::new(std::slice::from_ref(field), &BTreeMap::new(), Some(&flags), &labels)
         .unwrap_or_else(|problems| panic!("{problems:?}"));
     let text = Text::from_pages([contract.text.clone()]);
-    assemble(&findings, &scores, &text, &plan).expect("marked spans are grounded")
+    assemble(&findings, &scores, &text, None, &plan).expect("marked spans are grounded")
 }
 
 /// The one column of the contract, as words; empty where it has no value.
 fn values(contract: &Contract, field: &FieldSpec) -> Vec<String> {
-    let extraction = extraction(contract, field, std::slice::from_ref(&field.label));
+    let extraction = extraction(contract, field, std::slice::from_ref(label(field)));
     let values = extraction.fields.into_iter().flat_map(|field| field.values);
-    values
-        .map(|one| match one.value {
-            Value::Text(words) => words.into_inner(),
-            Value::Date(date) => date.to_string(),
-            Value::Duration(iso) => iso,
-        })
-        .collect()
+    values.map(|one| one.value.written().into_owned()).collect()
+}
+
+/// The one label of a column.
+fn label(field: &FieldSpec) -> &String {
+    field.label.as_ref().expect("the columns of these tests have one label")
 }
 
 /// How often value and answer agree.
@@ -103,9 +104,9 @@ fn count(things: usize) -> u16 {
 /// the answer is no value of the type.
 fn single(split: &str, field: &FieldSpec, forms: fn(&str) -> Vec<String>) -> Agreement {
     let mut agreement = Agreement::default();
-    let is_marked = |contract: &Contract| contract.spans.iter().any(|s| s.label == field.label);
+    let is_marked = |contract: &Contract| contract.spans.iter().any(|s| s.label == *label(field));
     for contract in contracts(split).iter().filter(|contract| is_marked(contract)) {
-        let forms = contract.answers.get(&field.label).map_or_else(Vec::new, |told| forms(told));
+        let forms = contract.answers.get(label(field)).map_or_else(Vec::new, |told| forms(told));
         let values = values(contract, field);
         agreement.answers += u16::from(!forms.is_empty());
         agreement.given += count(values.len());

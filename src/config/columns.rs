@@ -1,0 +1,256 @@
+//! `fields and sections of pipeline.yaml -> problems`: sources, types and what each type needs.
+//!
+//! Deliberately asks nothing of the model; [`super::check`] compares labels and heads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::Draft;
+use super::pipeline::{AttributeSpec, FieldKind, FieldSpec};
+use super::problem::Report;
+use super::rules::{REGEX_HINT, regular};
+
+/// Columns of an attribute column's record that sluice fills itself.
+const ITEM_COLUMNS: &[&str] = &["value", "evidence"];
+
+pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
+    let has_sections = draft.sections.as_ref().is_some_and(|sections| !sections.is_empty());
+    for (index, field) in draft.fields.iter().enumerate() {
+        let Some(field) = field else { continue };
+        let mut checker = Checker { at: format!("/fields/{index}"), has_sections, report };
+        checker.field(field);
+    }
+    sections(draft, report);
+}
+
+struct Checker<'a, 'r> {
+    at: String,
+    has_sections: bool,
+    report: &'a mut Report<'r>,
+}
+
+impl Checker<'_, '_> {
+    fn at(&mut self, key: &str, problem: impl Into<String>, hint: impl Into<String>) {
+        self.report.at(&format!("{}{key}", self.at), problem, hint);
+    }
+
+    fn field(&mut self, field: &FieldSpec) {
+        self.source(field);
+        self.twice("/labels", field.all_labels());
+        self.near(field);
+        self.kind(field.kind, field.zone.is_some(), &field.choices);
+        for (index, pattern) in field.patterns.iter().enumerate() {
+            let key = format!("/patterns/{index}");
+            match regular(pattern) {
+                Err(problem) => self.at(&key, problem, REGEX_HINT),
+                Ok(regex) if regex.is_match("") => {
+                    self.at(&key, "matches where there is nothing", "let it ask for a character");
+                }
+                Ok(_) => {}
+            }
+        }
+        if matches!(field.kind, FieldKind::Negated | FieldKind::Label) {
+            let problem = format!("`{}` says something of a value, and is none", field.kind.name());
+            self.at("/type", problem, "put it under `attributes` of a list");
+        }
+        self.attributes(field);
+    }
+
+    /// Exactly one source, and the one that the type needs.
+    fn source(&mut self, field: &FieldSpec) {
+        let given = [
+            ("label", field.label.is_some()),
+            ("labels", !field.labels.is_empty()),
+            ("head", field.head.is_some()),
+            ("patterns", !field.patterns.is_empty()),
+        ];
+        let given: Vec<_> = given.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
+        if field.kind == FieldKind::Section {
+            for key in given {
+                let problem = format!("`{key}` has no place here: headings are the source");
+                self.at(&format!("/{key}"), problem, "drop it");
+            }
+            return;
+        }
+        match given.as_slice() {
+            [] => {
+                let hint = "add `label`, `labels`, `head` or `patterns`";
+                self.at("", "the field has no source of values", hint);
+            }
+            ["head"] if field.kind != FieldKind::Class => {
+                let problem =
+                    format!("a head gives a class, and the type is `{}`", field.kind.name());
+                self.at("/head", problem, "make the type `class`");
+            }
+            ["head"] if field.many => {
+                self.at("/many", "a head gives one class a document", "drop the key");
+            }
+            [one] if field.kind == FieldKind::Class && *one != "head" => {
+                self.at("/type", format!("`{one}` gives no class"), "name a `head`");
+            }
+            [_] => {}
+            [first, others @ ..] => {
+                for other in others {
+                    let problem = format!("the values come from `{first}` already");
+                    self.at(&format!("/{other}"), problem, "keep one source");
+                }
+            }
+        }
+    }
+
+    /// Labels that stand twice.
+    fn twice<'l>(&mut self, key: &str, labels: impl Iterator<Item = &'l str>) {
+        let mut seen = BTreeSet::new();
+        for label in labels {
+            if !seen.insert(label) {
+                self.at(key, format!("`{label}` stands here twice"), "keep one of them");
+            }
+        }
+    }
+
+    /// Words that lead to a value: for dates and durations, and readable.
+    fn near(&mut self, field: &FieldSpec) {
+        let Some(words) = &field.near else { return };
+        if !matches!(field.kind, FieldKind::Date | FieldKind::Duration) {
+            let problem = format!("the field is of type `{}`", field.kind.name());
+            self.at("/near", problem, "`near` is for `date` and `duration`");
+        } else if let Err(problem) = regular(words) {
+            self.at("/near", problem, REGEX_HINT);
+        }
+    }
+
+    /// What a type needs, and what no other takes.
+    fn kind(&mut self, kind: FieldKind, has_zone: bool, choices: &BTreeMap<String, Vec<String>>) {
+        if has_zone && kind != FieldKind::Timestamp {
+            self.at("/zone", format!("the type is `{}`", kind.name()), "`zone` is for `timestamp`");
+        }
+        if kind == FieldKind::Section && !self.has_sections {
+            self.at("/type", "the file has no `sections`", "list them with their headings");
+        }
+        match (kind == FieldKind::Choice, choices.is_empty()) {
+            (true, true) => {
+                let hint = "such as `choices: {female: [female, woman], male: [male, man]}`";
+                self.at("/choices", "is missing", hint);
+            }
+            (false, false) => {
+                let problem = format!("the type is `{}`", kind.name());
+                self.at("/choices", problem, "`choices` are for `choice`");
+            }
+            (true, false) => self.choices(choices),
+            (false, true) => {}
+        }
+    }
+
+    fn choices(&mut self, choices: &BTreeMap<String, Vec<String>>) {
+        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+        for (choice, words) in choices {
+            let key = super::yaml::child("/choices", choice);
+            if words.is_empty() {
+                self.at(&key, "has no words", "name at least one that stands for it");
+            }
+            for word in words {
+                if !word.contains(char::is_alphanumeric) {
+                    self.at(&key, format!("`{word}` is no word"), "");
+                } else if let Some(first) = taken.insert(word.to_lowercase(), choice) {
+                    let problem = format!("`{word}` stands for `{first}` already");
+                    self.at(&key, problem, "let each word stand for one choice");
+                }
+            }
+        }
+    }
+
+    fn attributes(&mut self, field: &FieldSpec) {
+        if field.attributes.is_empty() {
+            return;
+        }
+        if !field.many {
+            self.at("/attributes", "the column holds one value", "attributes need `many: true`");
+        }
+        let outer = self.at.clone();
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, attribute) in field.attributes.iter().enumerate() {
+            self.at = format!("{outer}/attributes/{index}");
+            let name = attribute.name.as_str();
+            if ITEM_COLUMNS.contains(&name) {
+                let problem = format!("the column `{name}` is in every record of a list already");
+                self.at("/name", problem, "take another name");
+            } else if let Some(first) = names.insert(name, index) {
+                let problem = format!("attributes[{first}] has the name `{name}` already");
+                self.at("/name", problem, "take another name");
+            }
+            self.attribute(attribute, field);
+        }
+        self.at = outer;
+    }
+
+    fn attribute(&mut self, attribute: &AttributeSpec, field: &FieldSpec) {
+        self.kind(attribute.kind, attribute.zone.is_some(), &attribute.choices);
+        self.twice("/labels", attribute.all_labels());
+        if attribute.label.is_some() && !attribute.labels.is_empty() {
+            self.at("/labels", "the values come from `label` already", "keep one source");
+        }
+        let mut labels = attribute.all_labels();
+        if attribute.many && attribute.all_labels().next().is_none() {
+            self.at(
+                "/many",
+                "one value has these words once",
+                "`many` is for `label` and `labels`",
+            );
+        }
+        match attribute.kind {
+            FieldKind::Class | FieldKind::Party => {
+                let problem = format!("`{}` is no type of an attribute", attribute.kind.name());
+                self.at("/type", problem, "it is for fields");
+            }
+            FieldKind::Negated | FieldKind::Section | FieldKind::Label
+                if labels.next().is_some() =>
+            {
+                let key = if attribute.label.is_some() { "/label" } else { "/labels" };
+                let problem = format!("`{}` follows from the value itself", attribute.kind.name());
+                self.at(key, problem, "drop it");
+            }
+            FieldKind::Label if field.labels.is_empty() => {
+                let problem = "the field has no `labels` to tell apart";
+                self.at("/type", problem, "list them in the field, or drop the attribute");
+            }
+            FieldKind::Text if labels.next().is_none() => {
+                let problem = "the attribute repeats the words of the value";
+                self.at("/type", problem, "name the `label` that it takes, or another type");
+            }
+            FieldKind::Text
+            | FieldKind::Date
+            | FieldKind::Duration
+            | FieldKind::Jurisdiction
+            | FieldKind::Timestamp
+            | FieldKind::Integer
+            | FieldKind::Number
+            | FieldKind::Comparator
+            | FieldKind::Unit
+            | FieldKind::Choice
+            | FieldKind::Severity
+            | FieldKind::Template
+            | FieldKind::TemplateHash
+            | FieldKind::Negated
+            | FieldKind::Section
+            | FieldKind::Label => {}
+        }
+    }
+}
+
+/// Headings: some for each section, and none for two.
+fn sections(draft: &Draft, report: &mut Report<'_>) {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for (code, headings) in draft.sections.iter().flatten() {
+        let at = super::yaml::child("/sections", code);
+        if headings.is_empty() {
+            report.at(&at, "has no headings", "name at least one that opens it");
+        }
+        for heading in headings {
+            if !heading.contains(char::is_alphanumeric) {
+                report.at(&at, format!("`{heading}` is no heading"), "");
+            } else if let Some(first) = taken.insert(heading.to_lowercase(), code) {
+                let problem = format!("`{heading}` opens `{first}` already");
+                report.at(&at, problem, "let each heading open one section");
+            }
+        }
+    }
+}
