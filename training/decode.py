@@ -163,13 +163,16 @@ def select(params, text, spans):
 
 
 def flag_score(params, ranges, logits, probabilities):
-    """Raw score of the flag: the best token, for sentence labels mixed with the two best
-    sentences. A lone sentence counts as both."""
+    """Raw score of the flag: the best token, for sentence labels mixed with the three best
+    sentences. Where there are fewer, the last one counts for the missing ones too."""
     token = max(logits)
     if params["unit"] == "phrase":
         return token
     ranked = sorted((mean_logit(probabilities, a, b) for a, b in ranges), reverse=True)
-    return 0.4 * token + 0.4 * ranked[0] + 0.2 * ranked[min(1, len(ranked) - 1)]
+    score = 0.4 * token
+    for place, weight in enumerate((0.3, 0.2, 0.1)):
+        score += weight * ranked[min(place, len(ranked) - 1)]
+    return score
 
 
 def linear(bias, weights, values):

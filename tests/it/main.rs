@@ -10,6 +10,8 @@ mod delivery;
 #[cfg(test)]
 mod eval;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod onnx;
 #[cfg(test)]
 mod pdf_maker;
