@@ -1,4 +1,4 @@
-//! `a value and its sentence -> the words that negate it`, in the manner of NegEx (Chapman et al.,
+//! `a value and its sentence -> the words that negate it`, in the manner of `NegEx` (Chapman et al.,
 //! A Simple Algorithm for Identifying Negated Findings and Diseases, 2001): cues before and after,
 //! pseudo-cues that look like them, and terms that end a cue's reach.
 //!
@@ -163,11 +163,14 @@ const END: &[&str] = &[
     "positive for",
 ];
 
-/// Phrases by their first word, as the words behind it; the longest of each role first.
-static PHRASES: LazyLock<BTreeMap<&str, Vec<(Vec<&str>, Role)>>> = LazyLock::new(|| {
+/// Phrases by their first word: the words behind it, and what the phrase does.
+type Phrases = BTreeMap<&'static str, Vec<(Vec<&'static str>, Role)>>;
+
+/// Every phrase; of one first word the longest of each role first.
+static PHRASES: LazyLock<Phrases> = LazyLock::new(|| {
     let lists =
         [(PSEUDO, Role::Pseudo), (BEFORE, Role::Before), (AFTER, Role::After), (END, Role::End)];
-    let mut phrases: BTreeMap<&str, Vec<(Vec<&str>, Role)>> = BTreeMap::new();
+    let mut phrases = Phrases::new();
     for (phrase, role) in lists.iter().flat_map(|(list, role)| list.iter().map(|one| (*one, *role)))
     {
         let mut words = phrase.split(' ');
@@ -338,7 +341,7 @@ mod tests {
         let text = Text::from_pages([body.clone()]);
         let headings = Headings::new(&BTreeMap::new());
         let found = cue(Span { start, end }, &Frame::new(&text, None, &headings));
-        found.map(|span| body[span.range()].to_owned())
+        found.map(|span| body.get(span.range()).unwrap_or_default().to_owned())
     }
 
     fn check(marked: &str, expected: Option<&str>) {

@@ -138,7 +138,6 @@ fn pairing(modifier: &str, items: &[&str]) -> (f64, f64) {
 
 fn check_pairing(modifier: &str, items: &[&str], floor: (f64, f64)) {
     let (precision, recall) = pairing(modifier, items);
-    println!("{modifier}: precision {precision:.3}, recall {recall:.3}");
     assert!(precision >= floor.0, "{modifier}: precision {precision:.3} is below {}", floor.0);
     assert!(recall >= floor.1, "{modifier}: recall {recall:.3} is below {}", floor.1);
 }
@@ -173,7 +172,6 @@ fn most_marked_spans_are_read_as_their_type() {
     ]);
     let check = |label, attribute: &AttributeSpec, with_digit, floor: f64| {
         let share = read_share(label, attribute, with_digit);
-        println!("{label} as {}: {share:.3}", attribute.kind.name());
         assert!(share >= floor, "{label}: {share:.3} is below {floor}");
     };
     let of = |kind| AttributeSpec::new("read", kind);
