@@ -1,5 +1,7 @@
 //! What the source and the sink share of Kafka: connection, logs, classes of errors.
 
+use std::time::Duration;
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -96,7 +98,9 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
             | RDKafkaErrorCode::RebalanceInProgress,
         ) => FaultClass::Retry,
         Some(
-            RDKafkaErrorCode::IllegalGeneration
+            // A message was offered to a transaction that is void already.
+            RDKafkaErrorCode::State
+            | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::PurgeQueue
             | RDKafkaErrorCode::PurgeInflight
@@ -106,7 +110,10 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
     }
 }
 
-/// Whether another producer of the same `transactional.id` has taken over.
+/// Whether the epoch of the producer is over: another one of the same `transactional.id` has taken
+/// over, or the coordinator has ended a transaction that lasted too long. The two cannot be told
+/// apart by the code: the coordinator raises the epoch in both cases, and the client makes one error
+/// of `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 pub fn is_fenced(error: &KafkaError) -> bool {
     let code = if let KafkaError::Transaction(error) = error {
         Some(error.code())
@@ -136,4 +143,59 @@ pub fn offset_list(topic: &str, offsets: &[(i32, i64)]) -> Result<TopicPartition
             .map_err(|error| Fault::new(FaultClass::Fatal, "listing offsets", error))?;
     }
     Ok(list)
+}
+
+/// What to tell of a producer whose epoch is over, see [`is_fenced`]: the likelier of its two causes
+/// first. `open_for` is how long the transaction has been open, none where none was.
+pub fn told_of_fenced(id: &str, open_for: Option<Duration>, timeout: Duration) -> String {
+    let other = format!(
+        "another worker runs with the transactional id `{id}`; give each worker its own \
+         `SLUICE_INSTANCE`"
+    );
+    let Some(open_for) = open_for else { return format!("this worker is fenced: {other}") };
+    let (open_ms, timeout_ms) = (open_for.as_millis(), timeout.as_millis());
+    let late = format!(
+        "the broker ended its transaction, open for {open_ms} ms, by \
+         `delivery.transaction_timeout_ms` ({timeout_ms}); look for a slow broker or a worker that \
+         stood still, or raise the limit"
+    );
+    let (first, second) = if open_for >= timeout { (late, other) } else { (other, late) };
+    format!("this worker is fenced: {first}; or {second}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::{class_of, told_of_fenced};
+    use crate::error::FaultClass;
+
+    #[test]
+    fn a_message_for_a_void_transaction_aborts_and_what_is_not_known_is_fatal() {
+        for (code, class) in [
+            (RDKafkaErrorCode::State, FaultClass::Abort),
+            (RDKafkaErrorCode::MessageTimedOut, FaultClass::Abort),
+            (RDKafkaErrorCode::QueueFull, FaultClass::Retry),
+            (RDKafkaErrorCode::Fatal, FaultClass::Fatal),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, FaultClass::Fatal),
+        ] {
+            assert_eq!(class_of(&KafkaError::MessageProduction(code)), class, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_fenced_worker_is_told_both_causes_and_the_likelier_first() {
+        let timeout = Duration::from_secs(15);
+        let told = |open_ms: Option<u64>| {
+            let told = told_of_fenced("p-a", open_ms.map(Duration::from_millis), timeout);
+            (told.find("SLUICE_INSTANCE"), told.find("transaction_timeout_ms"))
+        };
+        let (instance, limit) = told(Some(20));
+        assert!(instance.unwrap() < limit.unwrap());
+        let (instance, limit) = told(Some(15_000));
+        assert!(limit.unwrap() < instance.unwrap());
+        assert!(matches!(told(None), (Some(_), None)), "no transaction, no timeout");
+    }
 }

@@ -47,6 +47,16 @@ pub struct Ticket {
     pub offset: i64,
 }
 
+/// A delivery that was taken in.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Who may settle it.
+    pub ticket: Ticket,
+    /// Where the position of the partition went back: the lowest offset that could have followed.
+    /// The lease that had got so far is dead, and the ticket is of a new one.
+    pub rewound_from: Option<i64>,
+}
+
 enum State<T> {
     /// In work.
     Open,
@@ -112,7 +122,7 @@ pub struct InFlight {
 
 /// Knows, per assigned partition, which deliveries are open, settled, or in a commit.
 ///
-/// Invariants: offsets are opened in rising order; the offset of a group never passes an open
+/// Invariants: under one lease offsets are opened in rising order; the offset of a group never passes an open
 /// delivery; the offsets handed out for one lease only rise; a dead lease yields nothing.
 pub struct Ledger<T> {
     books: BTreeMap<Partition, Book<T>>,
@@ -169,18 +179,24 @@ impl<T> Ledger<T> {
         self.books.keys().copied().collect()
     }
 
-    /// Opens a delivery of `partition`; `None` where the partition has no lease, or the offset was
-    /// opened before under it (a broker may deliver again after a leader change).
-    pub fn open(&mut self, partition: Partition, offset: i64, size_bytes: usize) -> Option<Ticket> {
-        let book = self.books.get_mut(&partition)?;
-        if offset < book.next_offset {
-            return None;
+    /// Opens a delivery of `partition`; `None` where the partition has no lease.
+    ///
+    /// Kafka hands out rising offsets. One that is not above the last means that the log itself is
+    /// another one now: cut by the election of a leader that lacked its end, or of a topic that was
+    /// made anew. What the offset names now may never have been worked on, so it is opened, under a
+    /// new lease: what was open under the old one names what is no longer there.
+    pub fn open(&mut self, partition: Partition, offset: i64, size_bytes: usize) -> Option<Opened> {
+        let next_offset = self.books.get(&partition)?.next_offset;
+        let rewound_from = (offset < next_offset).then_some(next_offset);
+        if rewound_from.is_some() {
+            self.assign(partition);
         }
+        let book = self.books.get_mut(&partition)?;
         book.next_offset = offset + 1;
         book.entries.push_back(Entry { offset, size_bytes, state: State::Open });
         self.in_flight.deliveries_count += 1;
         self.in_flight.bytes += size_bytes;
-        Some(Ticket { lease: book.lease.clone(), offset })
+        Some(Opened { ticket: Ticket { lease: book.lease.clone(), offset }, rewound_from })
     }
 
     /// Ends a delivery with the outcomes of all its parts. False where the lease has died: the
@@ -325,7 +341,7 @@ mod tests {
     use super::{InFlight, Ledger, Ticket};
 
     fn opened(ledger: &mut Ledger<i64>, offsets: &[i64]) -> Vec<Ticket> {
-        offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap()).collect()
+        offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap().ticket).collect()
     }
 
     #[test]
@@ -395,12 +411,30 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_that_comes_again_is_not_opened_again() {
+    fn without_a_lease_nothing_is_opened() {
         let mut ledger: Ledger<i64> = Ledger::default();
-        ledger.assign(0);
-        assert!(ledger.open(0, 5, 1).is_some());
-        assert!(ledger.open(0, 5, 1).is_none());
-        assert!(ledger.open(7, 0, 1).is_none(), "no lease, no delivery");
+        assert!(ledger.open(7, 0, 1).is_none());
+    }
+
+    #[test]
+    fn a_position_that_goes_back_begins_a_new_lease_and_loses_nothing() {
+        for (before, again) in [(5, 5), (5, 0)] {
+            let mut ledger = Ledger::default();
+            ledger.assign(0);
+            let old = opened(&mut ledger, &[before - 1, before]);
+            assert!(ledger.settle(&old[0], vec![0]));
+            let mut commit = ledger.cut(100).unwrap();
+            let new = ledger.open(0, again, 10).unwrap();
+            assert_eq!(new.rewound_from, Some(before + 1));
+            assert!(!old[0].lease.is_alive() && new.ticket.lease.is_alive());
+            commit.retain_alive();
+            assert!(commit.groups.is_empty(), "the old log's offset is not committed");
+            assert!(!ledger.settle(&old[1], vec![1]));
+            assert!(ledger.settle(&new.ticket, vec![2]));
+            let group = ledger.cut(100).unwrap().groups.remove(0);
+            assert_eq!((group.next_offset, group.outcomes), (again + 1, vec![2]));
+            assert_eq!(ledger.open(0, again + 1, 10).unwrap().rewound_from, None);
+        }
     }
 
     #[test]
@@ -409,7 +443,7 @@ mod tests {
         for partition in [0, 1] {
             ledger.assign(partition);
             for offset in 0..2 {
-                let ticket = ledger.open(partition, offset, 1).unwrap();
+                let ticket = ledger.open(partition, offset, 1).unwrap().ticket;
                 assert!(ledger.settle(&ticket, vec![i64::from(partition)]));
             }
         }

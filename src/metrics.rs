@@ -79,6 +79,8 @@ pub enum FlowEvent {
     Assigned,
     /// Partitions were revoked.
     Revoked,
+    /// The position of a partition went back: its log was cut, or its topic made anew.
+    Rewound,
     /// A commit went through.
     Committed,
     /// A commit was aborted and is tried again.
@@ -92,6 +94,7 @@ impl FlowEvent {
         match self {
             Self::Assigned => "assigned",
             Self::Revoked => "revoked",
+            Self::Rewound => "rewound",
             Self::Committed => "committed",
             Self::Aborted => "aborted",
             Self::Retried => "retried",
@@ -122,6 +125,7 @@ pub struct Metrics {
     tokens: Family<FlowLabels, Counter>,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     events: Family<EventLabels, Counter>,
+    children: Counter,
     in_flight_deliveries: Family<FlowLabels, Gauge>,
     in_flight_bytes: Family<FlowLabels, Gauge>,
     in_flight_tokens: Family<FlowLabels, Gauge>,
@@ -138,6 +142,7 @@ impl Default for Metrics {
             tokens: Family::default(),
             stages: Family::new_with_constructor(seconds),
             events: Family::default(),
+            children: Counter::default(),
             in_flight_deliveries: Family::default(),
             in_flight_bytes: Family::default(),
             in_flight_tokens: Family::default(),
@@ -162,6 +167,11 @@ impl Metrics {
             self.stages.clone(),
         );
         registry.register("flow_events", "Rebalances and commits, by kind", self.events.clone());
+        registry.register(
+            "text_children_started",
+            "Text children started; more than one in 500 documents and one a thread means deaths",
+            self.children.clone(),
+        );
         registry.register(
             "in_flight_deliveries",
             "Deliveries consumed and not yet committed",
@@ -208,6 +218,11 @@ impl Metrics {
         self.stages.get_or_create(&labels).observe(time.as_secs_f64());
     }
 
+    /// Counts text children that were started; flows share them.
+    pub fn children_started(&self, count: u64) {
+        self.children.inc_by(count);
+    }
+
     /// Counts an event of a flow.
     pub fn happened(&self, pipeline: &str, event: FlowEvent) {
         let labels = EventLabels { pipeline: pipeline.to_owned(), event: event.name() };
@@ -252,6 +267,7 @@ mod tests {
         metrics.took("p", Stage::Prepare, Duration::from_millis(3));
         metrics.happened("p", FlowEvent::Committed);
         metrics.level("p", Level::InFlightBytes, 17);
+        metrics.children_started(3);
         let page = metrics.encode().unwrap();
         for line in [
             "sluice_deliveries_total{pipeline=\"p\"} 1",
@@ -259,6 +275,7 @@ mod tests {
             "sluice_stage_seconds_count{pipeline=\"p\",stage=\"prepare\"} 1",
             "sluice_flow_events_total{pipeline=\"p\",event=\"committed\"} 1",
             "sluice_in_flight_bytes{pipeline=\"p\"} 17",
+            "sluice_text_children_started_total 3",
         ] {
             assert!(page.contains(line), "{line} not in\n{page}");
         }

@@ -1,9 +1,15 @@
 //! SIGTERM or SIGINT -> drain, within a deadline; a fault in one flow stops all.
+//!
+//! The deadline is the one by which the process is gone: its last part is kept for leaving, so
+//! work ends before it. Deliberately ends nothing itself; threads ask, and the worker joins them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Longest time for leaving once work has ended: groups are left, connections closed.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// Why the worker stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +23,25 @@ pub enum Stop {
 #[derive(Default)]
 struct State {
     stop: Option<(Stop, Instant)>,
+    /// When the process should be gone; a fault in a drain puts it off no further.
+    exit_by: Option<Instant>,
     deadline: Duration,
+}
+
+impl State {
+    /// Of the time of a drain, what is kept for leaving: a fifth.
+    fn leave_time(&self) -> Duration {
+        (self.deadline / 5).min(LEAVE_MAX)
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let (stop, since) = self.stop.as_ref()?;
+        let work_time = match stop {
+            Stop::Drain => self.deadline.saturating_sub(self.leave_time()),
+            Stop::Fault(_) => Duration::ZERO,
+        };
+        Some(work_time.saturating_sub(since.elapsed()))
+    }
 }
 
 /// The one switch that stops the worker. Cheap to clone; the first stop wins, but a fault takes
@@ -45,7 +69,10 @@ impl Shutdown {
         let is_worse = matches!(stop, Stop::Fault(_));
         let is_drained = matches!(state.stop, None | Some((Stop::Drain, _)));
         if state.stop.is_none() || (is_worse && is_drained) {
-            state.stop = Some((stop, Instant::now()));
+            let now = Instant::now();
+            let exit_by = now + if is_worse { state.leave_time() } else { state.deadline };
+            state.exit_by = Some(state.exit_by.map_or(exit_by, |before| before.min(exit_by)));
+            state.stop = Some((stop, now));
         }
         self.shared.1.notify_all();
     }
@@ -55,13 +82,33 @@ impl Shutdown {
         self.lock().stop.as_ref().map(|(stop, _)| stop.clone())
     }
 
-    /// Whether work should end now: a fault, or the deadline of a drain is over.
+    /// Whether work should end now: a fault, or the time of a drain is over but for leaving.
     pub fn is_over(&self) -> bool {
-        let state = self.lock();
-        match &state.stop {
-            None => false,
-            Some((Stop::Fault(_), _)) => true,
-            Some((Stop::Drain, since)) => since.elapsed() >= state.deadline,
+        self.left() == Some(Duration::ZERO)
+    }
+
+    /// Time that is left for work; `None` while the worker does not stop.
+    pub fn left(&self) -> Option<Duration> {
+        self.lock().left()
+    }
+
+    /// Time until the process should be gone; `None` while the worker does not stop.
+    pub fn until_exit(&self) -> Option<Duration> {
+        Some(self.lock().exit_by?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Sleeps for `time`, but not past the end of work.
+    pub fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        let mut state = self.lock();
+        loop {
+            let left = state.left().unwrap_or(Duration::MAX);
+            let pause = end.saturating_duration_since(Instant::now()).min(left);
+            if pause.is_zero() {
+                return;
+            }
+            let waited = self.shared.1.wait_timeout(state, pause);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -89,9 +136,9 @@ pub async fn on_signal(shutdown: Shutdown) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
-    use super::{Shutdown, Stop};
+    use super::{LEAVE_MAX, Shutdown, Stop};
 
     #[test]
     fn a_fault_takes_the_place_of_a_drain_but_not_of_a_fault() {
@@ -103,6 +150,43 @@ mod tests {
         shutdown.stop(Stop::Fault("second".to_owned()));
         assert_eq!(shutdown.stopped(), Some(Stop::Fault("first".to_owned())));
         assert!(shutdown.is_over());
+    }
+
+    #[test]
+    fn the_last_part_of_a_drain_is_kept_for_leaving() {
+        for (deadline_s, leave_s) in [(10, 2), (25, 5), (3_600, 5)] {
+            let shutdown = Shutdown::new(Duration::from_secs(deadline_s));
+            assert_eq!((shutdown.left(), shutdown.until_exit()), (None, None));
+            shutdown.stop(Stop::Drain);
+            let (left, exit) = (shutdown.left().unwrap(), shutdown.until_exit().unwrap());
+            let kept = exit.saturating_sub(left).as_secs_f64();
+            assert!((kept - f64::from(leave_s)).abs() < 0.5, "{kept} s of {deadline_s} s");
+            shutdown.stop(Stop::Fault(String::new()));
+            assert_eq!(shutdown.left(), Some(Duration::ZERO));
+            assert!(shutdown.until_exit().unwrap() <= LEAVE_MAX);
+        }
+    }
+
+    #[test]
+    fn a_fault_in_a_drain_does_not_put_the_exit_off() {
+        let shutdown = Shutdown::new(Duration::from_millis(10));
+        shutdown.stop(Stop::Drain);
+        std::thread::sleep(Duration::from_millis(20));
+        shutdown.stop(Stop::Fault(String::new()));
+        assert_eq!(shutdown.until_exit(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_rest_ends_with_a_fault_and_with_the_time_of_a_drain() {
+        for stop in [Stop::Drain, Stop::Fault(String::new())] {
+            let shutdown = Shutdown::new(Duration::from_millis(50));
+            let begun = Instant::now();
+            let stopping = shutdown.clone();
+            let thread = std::thread::spawn(move || stopping.stop(stop));
+            shutdown.rest(Duration::from_mins(1));
+            thread.join().unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(30));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sentences import DIGITS, LETTERS, breaks
 
-VERSION = "1"
+VERSION = "2"
 CLAMP = 1e-9
 
 
@@ -22,6 +22,12 @@ class Span:
     last: int
     base: float
     confidence: float = 0.0
+
+
+def clauses(bundle):
+    """The one head of this bundle."""
+    (head,) = bundle["heads"]
+    return head
 
 
 def sigmoid(x):
@@ -157,12 +163,16 @@ def select(params, text, spans):
 
 
 def flag_score(params, ranges, logits, probabilities):
-    """Raw score of the flag: the best token, for sentence labels averaged with the best
-    sentence."""
+    """Raw score of the flag: the best token, for sentence labels mixed with the three best
+    sentences. Where there are fewer, the last one counts for the missing ones too."""
     token = max(logits)
     if params["unit"] == "phrase":
         return token
-    return 0.5 * token + 0.5 * max(mean_logit(probabilities, a, b) for a, b in ranges)
+    ranked = sorted((mean_logit(probabilities, a, b) for a, b in ranges), reverse=True)
+    score = 0.4 * token
+    for place, weight in enumerate((0.3, 0.2, 0.1)):
+        score += weight * ranked[min(place, len(ranked) - 1)]
+    return score
 
 
 def linear(bias, weights, values):
@@ -190,7 +200,8 @@ def decode(logits, text, starts, ends, bundle):
 
     logits: one row a token, one column a label; bundle: the content of bundle.json.
     """
-    labels, floor = bundle["labels"], bundle["decoder"]["floor"]
+    head = clauses(bundle)
+    labels, floor = head["labels"], head["floor"]
     if len(starts) == 0:
         return [], [0.0] * len(labels)
     starts, ends = [int(x) for x in starts], [int(x) for x in ends]

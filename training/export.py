@@ -17,6 +17,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from model import find_base
 
 FUSED = "com.microsoft"
+# The contracts were annotated in plain text; PDFs have what was printed.
+TYPESET = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-",
+           "\u2014": "-"}
 
 
 class Graph:
@@ -110,6 +113,9 @@ def main():
                      extra_options={"DefaultTensorType": TensorProto.FLOAT})
     tokenizer = json.loads((base / "tokenizer.json").read_text())
     tokenizer["truncation"] = tokenizer["padding"] = None
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [
+        *({"type": "Replace", "pattern": {"String": typeset}, "content": plain}
+          for typeset, plain in TYPESET.items()), tokenizer["normalizer"]]}
     text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
     (out / "tokenizer.json").write_text(text, encoding="utf-8")
 

@@ -45,6 +45,17 @@ def is_sentence_end(text, dot, next_char):
     return tail.lower() not in ABBREVIATIONS
 
 
+def announces(text, last):
+    """Whether the text up to index `last` plainly goes on: the lead-in of a list, or an item of it
+    that names the next."""
+    if text[last] in ":,":
+        return True
+    start = last + 1
+    while start > 0 and text[start - 1] in LETTERS:
+        start -= 1
+    return text[start : last + 1].lower() in ("and", "or")
+
+
 def breaks(text):
     """Positions at which a sentence starts, each the first character after whitespace."""
     found = []
@@ -65,13 +76,13 @@ def breaks(text):
             i += 1
         if run == 0 or i == n:
             continue
-        if newlines >= 2 or page:
-            found.append(i)
-            continue
         last = run - 1
         while last > 0 and text[last] in CLOSERS:
             last -= 1
-        if text[last] in ".?!":
+        if newlines >= 2 or page:
+            if not announces(text, last):
+                found.append(i)
+        elif text[last] in ".?!":
             if is_sentence_end(text, last, text[i]):
                 found.append(i)
     return found

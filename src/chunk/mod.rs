@@ -35,7 +35,8 @@ pub fn chunk(text: &Text, tokenizer: &Tokenizer, bundle: &Bundle) -> Result<Chun
             Chunk { ids: Sensitive::new(ids), padded_tokens, tokens, owned }
         })
         .collect();
-    Ok(Chunks { tokens: encoded.spans, windows: Arc::new(windows) })
+    let (tokens, word_starts) = (encoded.spans, encoded.word_starts);
+    Ok(Chunks { tokens, word_starts, windows: Arc::new(windows) })
 }
 
 /// Token ranges of the windows over `token_count` tokens: one every `stride_tokens`, up to the

@@ -31,9 +31,12 @@ pub struct Tokenizer {
 }
 
 /// A whole text in tokens: `ids` and `spans` are equally long.
+#[derive(Default)]
 pub(super) struct Encoded {
     pub(super) ids: Vec<i64>,
     pub(super) spans: Vec<TokenSpan>,
+    /// First token of each word of the pre-tokenizer, see [`crate::types::Chunks::word_starts`].
+    pub(super) word_starts: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -60,7 +63,7 @@ impl Tokenizer {
     }
 
     fn encode_pieces(&self, body: &str, size: PieceSize) -> Result<Encoded, Reject> {
-        let mut encoded = Encoded { ids: Vec::new(), spans: Vec::new() };
+        let mut encoded = Encoded::default();
         for range in pieces(body, size) {
             let start = range.start;
             let piece = body.get(range).unwrap_or_default();
@@ -69,6 +72,14 @@ impl Tokenizer {
                 let detail = format!("tokenising failed in the piece at byte {start}");
                 Reject::new(RejectCode::InferFailed, Room::Chunk, detail)
             })?;
+            // A word never goes over the end of a piece, but its number starts anew there.
+            let mut word_before = None;
+            for (index, word) in (encoded.ids.len()..).zip(tokens.get_word_ids()) {
+                if word_before.replace(word) != Some(word) {
+                    // Limit: a text has fewer than 2^32 tokens, since its bytes are fewer.
+                    encoded.word_starts.push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+            }
             encoded.ids.extend(tokens.get_ids().iter().copied().map(i64::from));
             encoded.spans.extend(tokens.get_offsets().iter().map(|(from, to)| Span {
                 start: start + piece.floor_char_boundary(*from),
@@ -218,6 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn words_are_what_white_space_and_punctuation_leave() {
+        let tokenizer = tokenizer();
+        let text = "abab b-ab.\u{c}ab [SEP]ab \u{4e2d}\u{6587}";
+        let encoded = tokenizer.encode(text).unwrap();
+        let starts = encoded.word_starts.iter().map(|start| usize::try_from(*start).unwrap());
+        let ends = starts.clone().skip(1).chain([encoded.spans.len()]);
+        let words = starts.zip(ends).map(|(first, end)| {
+            text.get(encoded.spans[first].start..encoded.spans[end - 1].end).unwrap()
+        });
+        let expected = ["abab", "b", "-", "ab", ".", "ab", "[SEP]", "ab", "\u{4e2d}", "\u{6587}"];
+        assert_eq!(words.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn pieces_are_cut_behind_white_space_or_where_they_must_be() {
         let body = "aaa bbb\u{c}ccc\u{a0}ddd eeeeeeeeeeee f \u{1f600}\u{1f600}\u{1f600}g";
         for (bytes_max, expected) in [
@@ -260,6 +285,7 @@ mod tests {
             });
             prop_assert_eq!(whole.ids, pieces.ids);
             prop_assert_eq!(whole.spans, pieces.spans);
+            prop_assert_eq!(whole.word_starts, pieces.word_starts);
         }
 
         #[test]

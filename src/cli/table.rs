@@ -12,7 +12,7 @@ const NAME_WIDTH_MIN: usize = 14;
 
 /// One document and how it ended.
 pub(super) struct Row {
-    /// Document id.
+    /// Document id, with the number of its part where it has several.
     pub document: String,
     /// `record`, `review` or `reject`.
     pub outcome: &'static str,

@@ -3,12 +3,13 @@
 //! Refuses unknown keys wherever a key would change a score; descriptive keys (licence, metrics,
 //! data) are for people and may be anything. Deliberately opens no session: that is `infer`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::heads::{Head, Heads};
 use crate::types::Digest;
 
 /// Name of the manifest in a bundle's folder.
@@ -17,73 +18,6 @@ pub const MANIFEST: &str = "bundle.json";
 pub const MODEL: &str = "model.onnx";
 /// Name of the tokenizer in a bundle's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
-
-/// One label of the model, in the order of its output, with the decoder's parameters for it
-/// (`training/DECODER.md`).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Label {
-    /// Name, such as `Governing Law`.
-    pub name: String,
-    /// What one answer is.
-    pub unit: Unit,
-    /// Confidence from which on a span is a finding, in `[0, 1]`.
-    pub threshold: f64,
-    /// From a span's features to its confidence.
-    pub calibration: SpanCalibration,
-    /// Confidence from which on the flag is raised, in `[0, 1]`.
-    pub flag_threshold: f64,
-    /// From the flag's score to its confidence.
-    pub flag_calibration: FlagCalibration,
-}
-
-/// What one answer of a label is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Unit {
-    /// Whole sentences.
-    Sentence,
-    /// A few words inside a sentence.
-    Phrase {
-        /// Probability from which on a token belongs to a phrase.
-        extend: f64,
-        /// Probability that the best token of a phrase reaches at least.
-        seed: f64,
-        /// Most weaker tokens between two of a phrase.
-        gap_tokens_max: usize,
-        /// Most answers in one document.
-        spans_max: usize,
-    },
-}
-
-/// Logistic regression over the features of a span: `sigmoid(bias + w1 f1 + .. + w5 f5)`, the
-/// features as in section 4 of `training/DECODER.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpanCalibration {
-    /// Offset.
-    pub bias: f64,
-    /// Weights of the features, in their order.
-    pub weights: [f64; 5],
-}
-
-/// Platt scaling (Platt, 1999): `sigmoid(a * score + b)`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FlagCalibration {
-    /// Slope; not negative, so that order is kept.
-    pub a: f64,
-    /// Offset.
-    pub b: f64,
-}
-
-/// What all labels share in the decoder.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decoder {
-    /// Version of `training/DECODER.md` that the numbers were tuned for.
-    pub version: String,
-    /// Score below which a span is no candidate.
-    pub floor: f64,
-}
 
 /// How a text is cut into windows and rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -131,12 +65,10 @@ pub struct Bundle {
     pub revision: String,
     /// Languages (ISO 639-1) that the model was trained on.
     pub languages: Vec<String>,
-    /// Labels in the order of the model's output.
-    pub labels: Vec<Label>,
+    /// What the model answers.
+    pub heads: Heads,
     /// How a text is cut into windows.
     pub window: Window,
-    /// What all labels share in the decoder.
-    pub decoder: Decoder,
     /// The model file.
     pub model_path: PathBuf,
     /// The tokenizer file.
@@ -203,10 +135,9 @@ struct Manifest {
     name: String,
     revision: String,
     language: Vec<String>,
-    task: String,
     window: Window,
-    labels: Vec<ManifestLabel>,
     decoder: Decoder,
+    heads: Vec<Head>,
     files: BTreeMap<String, String>,
     // Descriptive: for people and for the model card.
     #[serde(default, rename = "base")]
@@ -219,64 +150,10 @@ struct Manifest {
     _metrics: IgnoredAny,
 }
 
-/// One label as it is written; the key `unit` says which.
-#[derive(Deserialize)]
-#[serde(tag = "unit", rename_all = "snake_case")]
-enum ManifestLabel {
-    Sentence(SentenceLabel),
-    Phrase(PhraseLabel),
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SentenceLabel {
-    name: String,
-    threshold: f64,
-    calibration: SpanCalibration,
-    flag_threshold: f64,
-    flag_calibration: FlagCalibration,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PhraseLabel {
-    name: String,
-    extend: f64,
-    seed: f64,
-    gap: usize,
-    max_spans: usize,
-    threshold: f64,
-    calibration: SpanCalibration,
-    flag_threshold: f64,
-    flag_calibration: FlagCalibration,
-}
-
-impl From<ManifestLabel> for Label {
-    fn from(label: ManifestLabel) -> Self {
-        match label {
-            ManifestLabel::Sentence(label) => Self {
-                name: label.name,
-                unit: Unit::Sentence,
-                threshold: label.threshold,
-                calibration: label.calibration,
-                flag_threshold: label.flag_threshold,
-                flag_calibration: label.flag_calibration,
-            },
-            ManifestLabel::Phrase(label) => Self {
-                name: label.name,
-                unit: Unit::Phrase {
-                    extend: label.extend,
-                    seed: label.seed,
-                    gap_tokens_max: label.gap,
-                    spans_max: label.max_spans,
-                },
-                threshold: label.threshold,
-                calibration: label.calibration,
-                flag_threshold: label.flag_threshold,
-                flag_calibration: label.flag_calibration,
-            },
-        }
-    }
+struct Decoder {
+    version: String,
 }
 
 impl Bundle {
@@ -286,11 +163,9 @@ impl Bundle {
         let bytes = read(&path)?;
         let manifest: Manifest = serde_json::from_slice(&bytes)
             .map_err(|source| BundleError::Shape { path: path.clone(), source })?;
-        let labels: Vec<Label> = manifest.labels.into_iter().map(Label::from).collect();
-        let facts =
-            Facts { format: manifest.format, task: &manifest.task, window: manifest.window };
-        check(&facts, &manifest.decoder.version, &labels)
-            .map_err(|(key, detail)| BundleError::Value { path: path.clone(), key, detail })?;
+        let wrong = |(key, detail)| BundleError::Value { path: path.clone(), key, detail };
+        check(&manifest).map_err(wrong)?;
+        let heads = Heads::new(manifest.heads).map_err(wrong)?;
         let digest = |name: &str| {
             let expected = manifest.files.get(name).cloned().ok_or_else(|| BundleError::Value {
                 path: path.clone(),
@@ -310,9 +185,8 @@ impl Bundle {
             name: manifest.name,
             revision: manifest.revision,
             languages: manifest.language,
-            labels,
+            heads,
             window: manifest.window,
-            decoder: manifest.decoder,
         })
     }
 
@@ -346,13 +220,6 @@ fn compare(path: PathBuf, found: Digest, expected: String) -> Result<Digest, Bun
     }
 }
 
-/// What is checked beside the labels.
-struct Facts<'a> {
-    format: u32,
-    task: &'a str,
-    window: Window,
-}
-
 /// A key and what is wrong with its value.
 type Complaint = (String, String);
 
@@ -360,12 +227,11 @@ fn claim(holds: bool, key: impl Into<String>, detail: &str) -> Result<(), Compla
     if holds { Ok(()) } else { Err((key.into(), detail.to_owned())) }
 }
 
-/// The first thing in a manifest that cannot be.
-fn check(facts: &Facts<'_>, decoder: &str, labels: &[Label]) -> Result<(), Complaint> {
-    claim(facts.format == 1, "format", "only 1 is known")?;
-    claim(facts.task == "token-multilabel", "task", "only `token-multilabel` is known")?;
-    claim(decoder == "1", "decoder.version", "only \"1\" is known")?;
-    let window = &facts.window;
+/// The first thing in a manifest, but for its heads, that cannot be.
+fn check(manifest: &Manifest) -> Result<(), Complaint> {
+    claim(manifest.format == 2, "format", "only 2 is known")?;
+    claim(manifest.decoder.version == "2", "decoder.version", "only \"2\" is known")?;
+    let window = &manifest.window;
     let multiple = window.pad_multiple_tokens;
     claim(multiple >= 1, "window.pad_to", "it must be at least 1")?;
     claim(
@@ -378,30 +244,5 @@ fn check(facts: &Facts<'_>, decoder: &str, labels: &[Label]) -> Result<(), Compl
         (content.div_ceil(2)..=content).contains(&window.stride_tokens),
         "window.stride",
         "it must lie between half of `tokens_max` - 2 and all of it",
-    )?;
-    claim(!labels.is_empty(), "labels", "at least one is needed")?;
-    let mut names = BTreeSet::new();
-    for (index, label) in labels.iter().enumerate() {
-        let is_new = names.insert(label.name.as_str()) && !label.name.is_empty();
-        claim(is_new, format!("labels[{index}].name"), "it is empty or stands twice")?;
-        check_label(label).map_err(|(key, detail)| (format!("labels[{index}].{key}"), detail))?;
-    }
-    Ok(())
-}
-
-fn check_label(label: &Label) -> Result<(), Complaint> {
-    let probability = |value: f64, key: &str| {
-        claim((0.0..=1.0).contains(&value), key, "it must lie between 0 and 1")
-    };
-    probability(label.threshold, "threshold")?;
-    probability(label.flag_threshold, "flag_threshold")?;
-    if let Unit::Phrase { extend, seed, .. } = label.unit {
-        probability(extend, "extend")?;
-        probability(seed, "seed")?;
-    }
-    claim(
-        label.flag_calibration.a >= 0.0,
-        "flag_calibration.a",
-        "a negative slope would turn the order round",
     )
 }

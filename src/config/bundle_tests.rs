@@ -4,25 +4,36 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::bundle::{Bundle, Unit};
+use super::bundle::Bundle;
+use super::heads::{Head, Unit};
 use crate::error::{Fault, FaultClass};
 use crate::types::Digest;
 
 fn manifest() -> Value {
     let calibration = json!({"bias": 0.5, "weights": [1.0, 2.0, 3.0, 4.0, 5.0]});
     let flag = json!({"a": 1.0, "b": 0.0});
+    let rent = json!({
+        "name": "Rent", "unit": "sentence", "threshold": 0.5, "calibration": calibration,
+        "flag_threshold": 0.4, "flag_calibration": flag,
+    });
+    let tenant = json!({
+        "name": "Tenant", "unit": "phrase", "extend": 0.2, "seed": 0.3, "gap": 1, "max_spans": 2,
+        "threshold": 0.5, "calibration": calibration, "flag_threshold": 0.4,
+        "flag_calibration": flag,
+    });
+    let short = json!({"bias": 0.5, "weights": [1.0, 2.0, 3.0]});
+    let place = |name: &str| json!({"name": name, "threshold": 0.4});
     json!({
-        "format": 1, "name": "leases", "revision": "1", "language": ["en"],
-        "task": "token-multilabel",
+        "format": 2, "name": "leases", "revision": "1", "language": ["en"],
         "window": {"tokens_max": 256, "stride": 190, "pad_to": 32, "cls": 1, "sep": 2, "pad": 0},
-        "labels": [
-            {"name": "Rent", "unit": "sentence", "threshold": 0.5, "calibration": calibration,
-             "flag_threshold": 0.4, "flag_calibration": flag},
-            {"name": "Tenant", "unit": "phrase", "extend": 0.2, "seed": 0.3, "gap": 1,
-             "max_spans": 2, "threshold": 0.5, "calibration": calibration,
-             "flag_threshold": 0.4, "flag_calibration": flag},
+        "decoder": {"version": "2"},
+        "heads": [
+            {"kind": "multilabel", "name": "clauses", "floor": -4.0, "labels": [rent, tenant]},
+            {"kind": "classes", "name": "kind", "temperature": 1.5,
+             "labels": [{"name": "flat"}, {"name": "office"}, {"name": "farm"}]},
+            {"kind": "entities", "name": "places", "calibration": short,
+             "labels": [place("Street"), place("Town")]},
         ],
-        "decoder": {"version": "1", "floor": -4.0},
         "files": {"model.onnx": Digest::of(b"model").to_string(),
                   "tokenizer.json": Digest::of(b"tokenizer").to_string()},
         "license": "CC-BY-4.0", "metrics": {"test": {"flag_map": 0.9}}, "data": "any",
@@ -48,35 +59,75 @@ fn error(folder: &Path) -> String {
 fn a_whole_bundle_is_read() {
     let folder = folder(&manifest());
     let bundle = Bundle::load(folder.path()).unwrap();
-    assert_eq!(bundle.labels[0].unit, Unit::Sentence);
+    let Some(Head::Multilabel(clauses)) = bundle.heads.get("clauses").map(|placed| placed.head)
+    else {
+        panic!("the head is there")
+    };
+    assert_eq!(clauses.labels[0].unit, Unit::Sentence);
     let phrase = Unit::Phrase { extend: 0.2, seed: 0.3, gap_tokens_max: 1, spans_max: 2 };
-    assert_eq!(bundle.labels[1].unit, phrase);
+    assert_eq!(clauses.labels[1].unit, phrase);
     assert_eq!(bundle.window.padded_lengths().collect::<Vec<_>>().len(), 8);
     assert_eq!(bundle.model_bytes().unwrap(), b"model");
     assert_eq!(bundle.tokenizer_bytes().unwrap(), b"tokenizer");
 }
 
 #[test]
+fn heads_share_labels_and_columns_without_gap() {
+    let folder = folder(&manifest());
+    let heads = Bundle::load(folder.path()).unwrap().heads;
+    let places: Vec<_> = heads
+        .iter()
+        .map(|at| (at.head.kind(), at.labels, at.token_columns, at.class_columns))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            ("multilabel", 0..2, 0..2, 0..0),
+            ("classes", 2..5, 2..2, 0..3),
+            ("entities", 5..7, 2..7, 3..3),
+        ]
+    );
+    assert_eq!((heads.label_count(), heads.token_columns(), heads.class_columns()), (7, 7, 3));
+    let names: Vec<_> = heads.label_names().collect();
+    assert_eq!(names, ["Rent", "Tenant", "flat", "office", "farm", "Street", "Town"]);
+    assert_eq!(heads.of_label(4).unwrap().head.name(), "kind");
+    assert!(heads.of_label(7).is_none() && heads.get("rent").is_none());
+}
+
+#[test]
 fn a_key_that_would_change_a_score_is_not_passed_over() {
     for (pointer, value, expected) in [
-        ("/format", json!(2), "key `format`"),
-        ("/task", json!("classify"), "key `task`"),
+        ("/format", json!(1), "key `format`"),
+        ("/task", json!("classify"), "unknown field `task`"),
         ("/temperature", json!(2), "unknown field `temperature`"),
-        ("/decoder/version", json!("2"), "key `decoder.version`"),
+        ("/decoder/version", json!("1"), "key `decoder.version`"),
         ("/decoder/ceiling", json!(1), "unknown field `ceiling`"),
         ("/window/stride", json!(126), "key `window.stride`"),
         ("/window/stride", json!(255), "key `window.stride`"),
         ("/window/tokens_max", json!(250), "key `window.tokens_max`"),
         ("/window/pad_to", json!(0), "key `window.pad_to`"),
         ("/window/overlap", json!(1), "unknown field `overlap`"),
-        ("/labels", json!([]), "key `labels`"),
-        ("/labels/1/name", json!("Rent"), "key `labels[1].name`"),
-        ("/labels/1/seed", json!(1.5), "key `labels[1].seed`"),
-        ("/labels/1/min_tokens", json!(1), "unknown field `min_tokens`"),
-        ("/labels/0/unit", json!("clause"), "unknown variant `clause`"),
-        ("/labels/0/threshold", json!(-0.1), "key `labels[0].threshold`"),
-        ("/labels/0/flag_calibration/a", json!(-1), "key `labels[0].flag_calibration.a`"),
-        ("/labels/0/calibration/weights", json!([1.0]), "invalid length 1"),
+        ("/heads", json!([]), "key `heads`"),
+        ("/heads/0/kind", json!("relations"), "unknown variant `relations`"),
+        ("/heads/0/labels", json!([]), "key `heads[0].labels`"),
+        ("/heads/0/labels/1/name", json!("Rent"), "key `heads[0].labels[1].name`"),
+        ("/heads/0/labels/1/seed", json!(1.5), "key `heads[0].labels[1].seed`"),
+        ("/heads/0/labels/1/min_tokens", json!(1), "unknown field `min_tokens`"),
+        ("/heads/0/labels/0/unit", json!("clause"), "unknown variant `clause`"),
+        ("/heads/0/labels/0/threshold", json!(-0.1), "key `heads[0].labels[0].threshold`"),
+        (
+            "/heads/0/labels/0/flag_calibration/a",
+            json!(-1),
+            "key `heads[0].labels[0].flag_calibration.a`",
+        ),
+        ("/heads/0/labels/0/calibration/weights", json!([1.0]), "invalid length 1"),
+        ("/heads/0/temperature", json!(1), "unknown field `temperature`"),
+        ("/heads/1/name", json!("clauses"), "key `heads[1].name`"),
+        ("/heads/1/temperature", json!(0), "key `heads[1].temperature`"),
+        ("/heads/1/labels/0/threshold", json!(0.5), "unknown field `threshold`"),
+        ("/heads/2/labels/1/name", json!("farm"), "key `heads[2].labels[1].name`"),
+        ("/heads/2/labels/1/threshold", json!(2), "key `heads[2].labels[1].threshold`"),
+        ("/heads/2/calibration/weights", json!([1.0]), "invalid length 1"),
         ("/files", json!({}), "key `files.model.onnx`"),
     ] {
         let mut manifest = manifest();

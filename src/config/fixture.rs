@@ -88,16 +88,18 @@ pub(crate) fn folder(pipeline: &str) -> TempDir {
         })
     };
     let manifest = serde_json::json!({
-        "format": 1,
+        "format": 2,
         "name": "bundle",
         "revision": "1",
         "language": ["en"],
-        "task": "token-multilabel",
         "window": {
             "tokens_max": 256, "stride": 190, "pad_to": 32, "cls": 101, "sep": 102, "pad": 0,
         },
-        "decoder": {"version": "1", "floor": -4.0},
-        "labels": labels.iter().map(label).collect::<Vec<_>>(),
+        "decoder": {"version": "2"},
+        "heads": [{
+            "kind": "multilabel", "name": "clauses", "floor": -4.0,
+            "labels": labels.iter().map(label).collect::<Vec<_>>(),
+        }],
         "files": {
             "model.onnx": Digest::of(b"model"),
             "tokenizer.json": Digest::of(b"{}"),

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::bundle::Bundle;
+use super::heads;
 
 /// The labels of a model bundle in the order of their index, and the heads that give them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +80,14 @@ impl Labels {
 
 impl From<&Bundle> for Labels {
     fn from(bundle: &Bundle) -> Self {
-        let names = bundle.labels.iter().map(|label| label.name.clone()).collect();
-        Self::new([("clauses", HeadKind::Multilabel, names)])
+        Self::new(bundle.heads.iter().map(|placed| {
+            let kind = match placed.head {
+                heads::Head::Multilabel(_) => HeadKind::Multilabel,
+                heads::Head::Entities(_) => HeadKind::Entities,
+                heads::Head::Classes(_) => HeadKind::Classes,
+            };
+            (placed.head.name(), kind, placed.head.label_names().map(str::to_owned).collect())
+        }))
     }
 }
 

@@ -15,6 +15,7 @@ mod fields;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod flow;
+pub mod heads;
 mod labels;
 mod libraries;
 #[cfg(test)]

@@ -288,8 +288,8 @@ pub struct Service {
     /// Address of /healthz, /readyz and /metrics
     #[arg(long, env = "SLUICE_LISTEN", value_name = "HOST:PORT", default_value = "0.0.0.0:9464")]
     pub listen: SocketAddr,
-    /// After SIGTERM, finish and commit what is in work for so long, in milliseconds; below the
-    /// supervisor's own deadline
+    /// After SIGTERM, finish and commit what is in work and be gone within so long, in
+    /// milliseconds; below the supervisor's own deadline
     #[arg(
         long,
         env = "SLUICE_DRAIN_DEADLINE_MS",

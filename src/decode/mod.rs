@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config::pipeline::{Envelope, Input, Tombstone};
-use crate::error::Fault;
+use crate::error::{Fault, FaultClass};
 use crate::registry::Client;
 use crate::registry::schema::Schema;
 use crate::types::{Delivery, Digest, Document, MediaType, Reject, RejectCode, Room, Sensitive};
@@ -48,6 +48,19 @@ pub trait Schemas {
 impl Schemas for Client {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         self.schema_by_id(id)
+    }
+}
+
+/// What a registry's client knows without asking; for any other id, a fault.
+pub struct Known<'a>(pub &'a Client);
+
+impl Schemas for Known<'_> {
+    fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
+        let not_yet = || {
+            let what = format!("finding schema {id}: the registry has not been asked yet");
+            Fault::plain(FaultClass::Retry, what)
+        };
+        self.0.recall(id).ok_or_else(not_yet)
     }
 }
 

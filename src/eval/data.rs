@@ -1,8 +1,12 @@
-//! `annotated data set -> records`: JSON lines, gzipped or not, as CUAD is kept.
+//! `annotated data set -> records`: JSON lines, gzipped or not, and what [`super::formats`] reads.
 //!
-//! A line is `{"id", "text", "spans": [{"label", "start", "end"}]}`, positions in Unicode
-//! scalars, end exclusive; other keys are ignored. Deliberately refuses what it cannot place, so
-//! that no answer silently drops out of a figure.
+//! A line has `text` and one of these; other keys are ignored:
+//! - `spans` or `entities`: `[{"label", "start", "end"}]`, positions in Unicode scalars, end
+//!   exclusive (CUAD, MACCROBAT, ASQ-PHI);
+//! - `tokens`, and `entities`: `[{"type", "start", "end"}]`, positions in tokens, of which the text
+//!   is made with single spaces; the type counts up to its first `/` (`MaintIE`).
+//!
+//! Deliberately refuses what it cannot place, so that no answer silently drops out of a figure.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,51 +17,52 @@ use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use crate::config::bundle::Label;
+use super::formats;
+use crate::types::Span;
 
 /// First bytes of a gzip file (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// One annotated document.
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Record {
+    /// As the data has it; empty where it has none.
     pub(super) id: String,
     pub(super) text: String,
-    /// Annotated answers: label index in the bundle, words.
-    pub(super) answers: Vec<(usize, String)>,
+    /// Annotated spans.
+    pub(super) golds: Vec<Gold>,
+    /// The class of the whole text, where the data has one.
+    pub(super) class: Option<Class>,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    id: String,
-    text: String,
-    spans: Vec<Annotation>,
+/// One annotated span.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Gold {
+    /// As the data names it.
+    pub(super) label: String,
+    pub(super) span: Span,
 }
 
-#[derive(Deserialize)]
-struct Annotation {
-    label: String,
-    start: usize,
-    end: usize,
+/// The class of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    /// As the data names it.
+    pub(super) label: String,
+    /// Whether it stands for whatever belongs to no other class.
+    pub(super) is_out_of_scope: bool,
 }
 
-/// Reads all records of `path`. Fails on a label that the model does not have and on a span that
-/// leaves its text.
-pub(super) fn records(path: &Path, labels: &[Label]) -> Result<Vec<Record>> {
+/// Reads all records of `path`, in the format that the end of its name says (`.conll`, `.csv`,
+/// `.json`), or else JSON lines. `split` is the part of a file that holds several.
+pub(super) fn records(path: &Path, split: &str) -> Result<Vec<Record>> {
     let context = || format!("reading data `{}`", path.display());
     let lines = lines(path).with_context(context)?;
-    let mut records = Vec::new();
-    for (number, line) in (1..).zip(lines.lines()) {
-        let place = || format!("reading data `{}`, line {number}", path.display());
-        let line = line.with_context(place)?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        // The parser's own words may quote the line.
-        let Ok(line) = serde_json::from_str::<Line>(&line) else {
-            bail!("{}: expected a JSON object with `id`, `text` and `spans`", place());
-        };
-        records.push(record(line, labels).with_context(place)?);
-    }
+    let records = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("conll") => formats::conll(lines).with_context(context)?,
+        Some("csv") => formats::csv(lines).with_context(context)?,
+        Some("json") => formats::clinc(lines, split).with_context(context)?,
+        Some(_) | None => json_lines(path, lines)?,
+    };
     ensure!(!records.is_empty(), "{}: it holds no record", context());
     Ok(records)
 }
@@ -74,23 +79,97 @@ fn lines(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     })
 }
 
-fn record(line: Line, labels: &[Label]) -> Result<Record> {
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    id: Id,
+    #[serde(default)]
+    text: String,
+    tokens: Option<Vec<String>>,
+    #[serde(alias = "entities")]
+    spans: Vec<Annotation>,
+}
+
+/// An id as a string or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Name(String),
+    Number(u64),
+}
+
+impl Default for Id {
+    fn default() -> Self {
+        Self::Name(String::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    #[serde(alias = "type")]
+    label: String,
+    start: usize,
+    end: usize,
+}
+
+fn json_lines(path: &Path, lines: Box<dyn BufRead>) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for (number, line) in (1..).zip(lines.lines()) {
+        let place = || format!("reading data `{}`, line {number}", path.display());
+        let line = line.with_context(place)?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        // The parser's own words may quote the line.
+        let Ok(line) = serde_json::from_str::<Line>(&line) else {
+            bail!("{}: expected a JSON object with `text`, and `spans` or `entities`", place());
+        };
+        records.push(record(line).with_context(place)?);
+    }
+    Ok(records)
+}
+
+fn record(line: Line) -> Result<Record> {
+    let id = match line.id {
+        Id::Name(name) => name,
+        Id::Number(number) => number.to_string(),
+    };
+    let (text, golds) = if let Some(tokens) = line.tokens {
+        of_tokens(&tokens, line.spans)?
+    } else {
+        let golds = of_scalars(&line.text, line.spans)?;
+        (line.text, golds)
+    };
+    Ok(Record { id, text, golds, class: None })
+}
+
+fn of_scalars(text: &str, spans: Vec<Annotation>) -> Result<Vec<Gold>> {
     let offsets: Vec<usize> =
-        line.text.char_indices().map(|(offset, _)| offset).chain([line.text.len()]).collect();
-    let mut answers = Vec::with_capacity(line.spans.len());
-    for span in line.spans {
-        let label = labels
-            .iter()
-            .position(|label| label.name == span.label)
-            .with_context(|| format!("the model has no label `{}`", span.label))?;
-        let words = offsets
+        text.char_indices().map(|(offset, _)| offset).chain([text.len()]).collect();
+    let place = |span: Annotation| {
+        let (start, end) = offsets
             .get(span.start)
             .zip(offsets.get(span.end))
-            .and_then(|(start, end)| line.text.get(*start..*end))
+            .filter(|(start, end)| start <= end)
             .with_context(|| format!("span {}..{} leaves the text", span.start, span.end))?;
-        answers.push((label, words.to_owned()));
-    }
-    Ok(Record { id: line.id, text: line.text, answers })
+        Ok(Gold { label: span.label, span: Span { start: *start, end: *end } })
+    };
+    spans.into_iter().map(place).collect()
+}
+
+fn of_tokens(tokens: &[String], spans: Vec<Annotation>) -> Result<(String, Vec<Gold>)> {
+    let (text, places) = formats::join(tokens.iter().map(String::as_str));
+    let place = |span: Annotation| {
+        let (first, last) = places
+            .get(span.start)
+            .zip(span.end.checked_sub(1).and_then(|last| places.get(last)))
+            .filter(|(first, last)| first.start < last.end)
+            .with_context(|| format!("span {}..{} leaves the tokens", span.start, span.end))?;
+        let label = span.label.split('/').next().unwrap_or_default().to_owned();
+        Ok(Gold { label, span: Span { start: first.start, end: last.end } })
+    };
+    let golds = spans.into_iter().map(place).collect::<Result<_>>()?;
+    Ok((text, golds))
 }
 
 /// One entry of a PDF folder's `manifest.json`; other keys are ignored.
@@ -117,23 +196,17 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::{Record, records};
-    use crate::config::bundle::{FlagCalibration, Label, SpanCalibration, Unit};
-
-    fn label(name: &str) -> Label {
-        Label {
-            name: name.to_owned(),
-            unit: Unit::Sentence,
-            threshold: 0.5,
-            calibration: SpanCalibration { bias: 0.0, weights: [0.0; 5] },
-            flag_threshold: 0.5,
-            flag_calibration: FlagCalibration { a: 1.0, b: 0.0 },
-        }
-    }
 
     fn read(bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        records(file.path(), &[label("Parties"), label("Term")])
+        records(file.path(), "test")
+    }
+
+    /// Label and words of every annotated span.
+    fn golds(record: &Record) -> Vec<(&str, &str)> {
+        let words = |gold: &super::Gold| record.text.get(gold.span.range()).unwrap();
+        record.golds.iter().map(|gold| (gold.label.as_str(), words(gold))).collect()
     }
 
     const LINE: &str = r#"{"id": "a", "text": "Café Ltd", "other": 1,
@@ -144,7 +217,18 @@ mod tests {
         let line = LINE.replace('\n', " ");
         let records = read(format!("{line}\n\n").as_bytes()).unwrap();
         assert_eq!(records.len(), 1);
-        assert_eq!(records[0].answers, [(1, "é Ltd".to_owned())]);
+        assert_eq!(golds(&records[0]), [("Term", "é Ltd")]);
+        let line = line.replace("spans", "entities");
+        assert_eq!(golds(&read(line.as_bytes()).unwrap()[0]), [("Term", "é Ltd")]);
+    }
+
+    #[test]
+    fn positions_beside_tokens_count_tokens() {
+        let line = r#"{"text": "as  written", "tokens": ["seal", "é", "leaks"], "id": 7,
+            "entities": [{"type": "State/Bad", "start": 1, "end": 3}], "relations": []}"#;
+        let records = read(line.replace('\n', " ").as_bytes()).unwrap();
+        assert_eq!((records[0].id.as_str(), records[0].text.as_str()), ("7", "seal é leaks"));
+        assert_eq!(golds(&records[0]), [("State", "é leaks")]);
     }
 
     #[test]
@@ -157,9 +241,10 @@ mod tests {
     #[test]
     fn what_cannot_be_placed_is_refused_without_quoting_it() {
         for (from, to, expected) in [
-            ("Term", "Other", "the model has no label `Other`"),
             ("8", "9", "span 3..9 leaves the text"),
-            ("\"text\"", "\"txt\"", "line 1: expected a JSON object"),
+            ("8", "2", "span 3..2 leaves the text"),
+            ("\"spans\"", "\"spam\"", "line 1: expected a JSON object"),
+            ("\"other\": 1", "\"tokens\": [\"a\"]", "span 3..8 leaves the tokens"),
         ] {
             let line = LINE.replace('\n', " ").replace(from, to);
             let error = read(line.as_bytes()).err().unwrap();

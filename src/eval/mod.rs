@@ -1,12 +1,19 @@
 //! `model, annotated data -> figures`: the command `sluice eval`.
 //!
-//! Runs what the worker runs, from text to scores, and judges it as `training/evaluate.py` does.
+//! Runs what the worker runs, from text to scores, and judges it as the evaluations in `training/`
+//! do; the heads that answer the data decide how.
 //! Like the worker it knows several rooms; no room knows it. Deliberately applies no rules and
 //! makes no values: it measures the model, not the pipeline around it.
 
+mod classes;
+mod clauses;
 mod data;
+mod entities;
+mod formats;
+mod identifiers;
+mod judge;
+mod labels;
 mod predict;
-mod report;
 mod score;
 
 use std::collections::BTreeMap;
@@ -20,12 +27,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-pub use self::report::{Figures, LabelFigures};
+pub use self::classes::{ClassFigures, ClassLabelFigures, ScopeFigures};
+pub use self::clauses::{ClauseFigures, ClauseLabelFigures};
+pub use self::entities::{EntityFigures, EntityLabelFigures};
+pub use self::identifiers::{IdentifierFigures, IdentifierLabelFigures};
+pub use self::judge::Figures;
 pub use self::score::Rates;
 
-use self::data::Record;
+use self::judge::Judge;
 use self::predict::{Asker, Prediction};
-use self::score::Answers;
 use crate::chunk::Tokenizer;
 use crate::config;
 use crate::config::bundle::{Bundle, MANIFEST};
@@ -41,10 +51,21 @@ pub struct EvalArgs {
     /// Folder of a pipeline, or of a model bundle
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Annotated documents: JSON lines with `id`, `text` and `spans`, gzipped or not
+    /// Annotated documents, gzipped or not: `.conll` (a word and its tag a line), `.csv` (a text
+    /// and its class a row), `.json` (lists of these by split, as CLINC150), or else JSON lines
+    /// (`text` with `spans` or `entities`, as CUAD, MACCROBAT, ASQ-PHI and `MaintIE`)
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Measure also on the text of the original PDFs in this folder (its `manifest.json` maps
+    /// Which split of a file that holds several
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    pub split: String,
+    /// Measure this head of the model, several by several; else those that know the data's labels
+    #[arg(long = "head", value_name = "NAME")]
+    pub heads: Vec<String>,
+    /// Judge spans as identifiers: by the letters and digits that they cover, whatever their label
+    #[arg(long)]
+    pub identifiers: bool,
+    /// Measure clauses also on the text of the original PDFs in this folder (its `manifest.json` maps
     /// record ids to files), both times on the records that have one
     #[arg(long, value_name = "DIR")]
     pub pdf: Option<PathBuf>,
@@ -107,13 +128,13 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 
 fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Report { model, revision, onnxruntime, cpu_class, tokens, seconds, .. } = report;
-    let documents = report.text.documents;
+    let documents = report.text.documents();
     writeln!(out, "model {model} {revision}, ONNX Runtime {onnxruntime} on {cpu_class}")?;
     writeln!(out, "{documents} documents, {tokens} tokens, {seconds:.1} s\n")?;
-    report::table(&report.text, out)?;
+    report.text.table(out)?;
     let Some(pdf) = &report.pdf else { return Ok(()) };
     writeln!(out, "\nthe same documents by the text of their PDFs:\n")?;
-    report::table(pdf, out)?;
+    pdf.table(out)?;
     for (code, count) in &report.pdf_rejects {
         writeln!(out, "{code}: {count}")?;
     }
@@ -124,9 +145,11 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     let (bundle, limits) = subject(&args.dir)?;
     let bundle = Arc::new(bundle);
-    let mut records = data::records(&args.data, &bundle.labels)?;
+    let mut records = data::records(&args.data, &args.split)?;
+    let judge = Judge::new(&bundle, &records, &args.heads, args.identifiers)?;
     let originals = args.pdf.as_deref().map(data::originals).transpose()?;
     if let Some(originals) = &originals {
+        ensure!(judge.is_of_clauses(), "`--pdf` compares words, which only clauses are judged by");
         records.retain(|record| originals.contains_key(&record.id));
         ensure!(!records.is_empty(), "no record of the data has a PDF in the folder");
     }
@@ -138,7 +161,6 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     })?;
     let tokenizer = Tokenizer::load(&bundle)?;
     let asker = Asker { bundle: &bundle, tokenizer: &tokenizer, handle: pool.handle() };
-    let answers = answers(&records);
     let begun = Instant::now();
     let texts = records.iter().map(|record| Ok(Some(Text::from_pages([record.text.clone()]))));
     let predictions = asker.ask(texts, &mut progress("texts", records.len()))?;
@@ -155,7 +177,7 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
             Some(asker.ask(texts, &mut progress("PDFs", records.len()))?)
         }
     };
-    let judge = |predictions: &Vec<Prediction>| report::figures(&bundle, predictions, &answers);
+    let figures = |predictions: &Vec<Prediction>| judge.figures(&records, predictions);
     let Engine { onnxruntime_version, cpu_class, .. } = pool.engine().clone();
     Ok(Report {
         model: bundle.name.clone(),
@@ -164,8 +186,8 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
         cpu_class,
         tokens: predictions.iter().map(|prediction| prediction.token_count).sum(),
         seconds,
-        text: judge(&predictions),
-        pdf: pdf.as_ref().map(judge),
+        text: figures(&predictions),
+        pdf: pdf.as_ref().map(figures),
         pdf_rejects: rejects,
     })
 }
@@ -185,16 +207,6 @@ fn subject(dir: &Path) -> Result<(Bundle, TextLimits)> {
             bail!("reading pipeline `{}`:{lines}", dir.display())
         }
     }
-}
-
-fn answers(records: &[Record]) -> Answers {
-    let mut answers = Answers::default();
-    for (document, record) in records.iter().enumerate() {
-        for (label, text) in &record.answers {
-            answers.add(document, *label, text);
-        }
-    }
-    answers
 }
 
 /// The text of one PDF; `None`, counted by code, where it is refused.

@@ -2,7 +2,7 @@
 //!
 //! Deliberately keeps a few documents in flight only: a data set may be larger than memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::chunk::{self, Tokenizer};
 use crate::config::bundle::Bundle;
-use crate::infer::{self, Answer, Decoded, Handle, Job};
+use crate::infer::{self, Answer, Candidate, Decoded, Handle, Job};
 use crate::queue::FlowId;
-use crate::types::{Chunks, RejectCode, Text};
+use crate::types::{Chunks, RejectCode, Span, Text};
 
 /// Documents in flight: enough to keep all sessions busy over the end of one.
 const IN_FLIGHT_MAX: usize = 8;
@@ -25,12 +25,23 @@ pub(super) struct Asker<'a> {
 }
 
 /// What the model says of one text; no candidates and no flags where there was nothing to ask.
+#[derive(Default)]
 pub(super) struct Prediction {
-    /// Candidate spans: label, words, confidence.
-    pub(super) spans: Vec<(usize, String, f64)>,
-    /// Probability of each label's flag.
-    pub(super) flags: Vec<f64>,
+    /// Candidate spans.
+    pub(super) found: Vec<Found>,
+    /// Labels with a flag, and its probability.
+    pub(super) flags: BTreeMap<usize, f64>,
     pub(super) token_count: usize,
+}
+
+/// A span that the model might mark.
+pub(super) struct Found {
+    /// Index of the label in the bundle.
+    pub(super) label: usize,
+    pub(super) span: Span,
+    /// Its words.
+    pub(super) text: String,
+    pub(super) confidence: f64,
 }
 
 /// A text whose windows are being run.
@@ -84,8 +95,7 @@ impl Asker<'_> {
 
     fn finish(&self, pending: Option<Pending>) -> Result<Prediction> {
         let Some(Pending { text, chunks, answer }) = pending else {
-            let flags = vec![0.0; self.bundle.labels.len()];
-            return Ok(Prediction { spans: Vec::new(), flags, token_count: 0 });
+            return Ok(Prediction::default());
         };
         let scores = match answer.recv().context("waiting for the model")? {
             Answer::Scores(scores) => scores,
@@ -93,13 +103,14 @@ impl Asker<'_> {
             Answer::Cancelled => return Err(anyhow!("the model was stopped")),
         };
         let Decoded { candidates, flags } = infer::decode(&scores, &chunks, &text, self.bundle);
-        let spans = candidates
+        let found = candidates
             .into_iter()
-            .filter_map(|candidate| {
-                let words = text.slice(candidate.span)?.to_owned();
-                Some((candidate.label, words, candidate.confidence))
+            .filter_map(|Candidate { label, span, confidence }| {
+                let text = text.slice(span)?.to_owned();
+                Some(Found { label, span, text, confidence })
             })
             .collect();
-        Ok(Prediction { spans, flags, token_count: chunks.tokens.len() })
+        let flags = flags.into_iter().collect();
+        Ok(Prediction { found, flags, token_count: chunks.tokens.len() })
     }
 }

@@ -5,6 +5,7 @@
 //! answers. Deliberately knows no thresholds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Least share of words that two texts have in common to be the same answer (CUAD, Hendrycks et
 /// al., 2021).
@@ -212,6 +213,12 @@ impl Rates {
         let sum = precision + recall;
         let f1 = if hits == 0 { 0.0 } else { 2.0 * precision * recall / sum };
         Self { precision, recall, f1 }
+    }
+}
+
+impl fmt::Display for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} {:.3} {:.3}", self.precision, self.recall, self.f1)
     }
 }
 

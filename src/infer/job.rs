@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn keep(open: &Open, window: usize) {
-        open.keep(WindowScores { window, logits: Vec::new() });
+        open.keep(WindowScores { window, logits: Vec::new(), classes: Vec::new() });
     }
 
     fn refused() -> Answer {

@@ -2,20 +2,22 @@
 //!
 //! Windows of all documents, partitions and flows share the threads by the tokens that they have
 //! been served; windows of one document run side by side. One window is one call
-//! ([`Session::logits`] says why), so that a document gives the same bits in any company.
+//! ([`Session::scores`] says why), so that a document gives the same bits in any company.
 //! Deliberately keeps no document: a job's windows come in, its scores go out.
 
-mod decoder;
+mod classes;
+mod entities;
 mod job;
+mod multilabel;
+mod numbers;
 mod pool;
 mod processor;
 mod scores;
 mod sentences;
 mod session;
 
-pub use decoder::Candidate;
 pub use job::{Answer, Done, Job};
 pub use pool::{Engine, Handle, Pool, Setup, Usage};
 pub use processor::cpu_class;
-pub use scores::{Decoded, decode, findings};
-pub use session::{RunError, Runtime, Session};
+pub use scores::{Candidate, Decoded, decode, findings};
+pub use session::{RowScores, RunError, Runtime, Session};

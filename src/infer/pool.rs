@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::job::{Answer, Job, Open};
 use super::processor::cpu_class;
-use super::session::{RunError, Runtime, Session};
+use super::session::{RowScores, RunError, Runtime, Session};
 use crate::config::bundle::Bundle;
 use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
@@ -224,7 +224,7 @@ impl Loader {
 /// Runs `session` once in every shape.
 fn warm(session: &mut Session, bundle: &Bundle) -> Result<(), RunError> {
     bundle.window.padded_lengths().try_for_each(|tokens| {
-        session.logits(&[&blank(bundle, tokens)])?;
+        session.scores(&[&blank(bundle, tokens)])?;
         Ok(())
     })
 }
@@ -280,7 +280,7 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
         return refuse(RejectCode::InferFailed, format!("no model {} is open", task.job.model));
     };
     let begun = Instant::now();
-    let mut attempt = || catch_unwind(AssertUnwindSafe(|| session.logits(&[chunk])));
+    let mut attempt = || catch_unwind(AssertUnwindSafe(|| session.scores(&[chunk])));
     let result = match attempt() {
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "running a window failed; trying once more");
@@ -295,8 +295,8 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
     shared.token_count.fetch_add(tokens, Ordering::Relaxed);
     match result {
         Ok(Ok(rows)) => {
-            let logits = rows.into_iter().flatten().collect();
-            task.job.keep(WindowScores { window: task.window, logits });
+            let RowScores { logits, classes } = rows.into_iter().next().unwrap_or_default();
+            task.job.keep(WindowScores { window: task.window, logits, classes });
         }
         Ok(Err(error)) => refuse(RejectCode::InferFailed, format!("running the model: {error}")),
         Err(_panic) => refuse(RejectCode::InternalPanic, "running the model panicked".to_owned()),

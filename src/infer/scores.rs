@@ -1,19 +1,72 @@
-//! `scores of all windows -> findings and flags`: merge, decode, apply thresholds.
+//! `scores of all windows -> findings and flags`: merge, decode head by head, apply thresholds.
 //!
 //! Pure, and independent of the order in which windows were scored. Deliberately makes no value
 //! of a span: that is `assemble`.
 
-use super::decoder::{Candidate, Page};
+use std::ops::Range;
+
+use super::classes::Votes;
+use super::entities::Words;
+use super::multilabel::Page;
 use crate::config::bundle::Bundle;
-use crate::types::{Chunks, Finding, FlagScore, Text, WindowScores};
+use crate::config::heads::{Head, Multilabel, Placed};
+use crate::types::{Chunks, Finding, FlagScore, Span, Text, WindowScores};
+
+/// A span that might carry the label.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Index of the label in the bundle, counted through its heads.
+    pub label: usize,
+    /// Where.
+    pub span: Span,
+    /// Calibrated probability.
+    pub confidence: f64,
+}
 
 /// Everything the model says of a document, before any threshold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// Candidate spans, by label, then as the decoder found them.
+    /// Candidate spans, head by head, label by label where a head tells labels apart, then as the
+    /// decoder found them.
     pub candidates: Vec<Candidate>,
-    /// Probability of each label's flag, in the order of the bundle.
-    pub flags: Vec<f64>,
+    /// Labels that have a flag, with its probability, in the order of the bundle.
+    pub flags: Vec<(usize, f64)>,
+}
+
+/// The scores of a document, in the order of its windows.
+struct Rows<'a> {
+    windows: Vec<&'a WindowScores>,
+    chunks: &'a Chunks,
+    token_columns: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The logits of one column, token by token.
+    fn column(&self, column: usize) -> Vec<f32> {
+        let step = self.token_columns.max(1);
+        self.windows
+            .iter()
+            .flat_map(|scores| scores.logits.iter().skip(column).step_by(step).copied())
+            .collect()
+    }
+
+    /// The logits of these classes, window by window.
+    fn classes(&self, columns: &Range<usize>) -> Vec<&'a [f32]> {
+        self.windows.iter().filter_map(|scores| scores.classes.get(columns.clone())).collect()
+    }
+
+    /// The logits of a token, all columns, from the window that owns it; none where there is no
+    /// such token.
+    fn token(&self, token: usize) -> &'a [f32] {
+        let next = self.chunks.windows.partition_point(|window| window.owned.start <= token);
+        let at = next.saturating_sub(1);
+        let (Some(window), Some(scores)) = (self.chunks.windows.get(at), self.windows.get(at))
+        else {
+            return &[];
+        };
+        let start = (token - window.owned.start.min(token)) * self.token_columns;
+        scores.logits.get(start..start + self.token_columns).unwrap_or_default()
+    }
 }
 
 /// Reads the scores of a document: `scores` are those of all windows of `chunks`, in any order.
@@ -23,23 +76,49 @@ pub struct Decoded {
 pub fn decode(scores: &[WindowScores], chunks: &Chunks, text: &Text, bundle: &Bundle) -> Decoded {
     let mut windows: Vec<&WindowScores> = scores.iter().collect();
     windows.sort_by_key(|scores| scores.window);
-    let label_count = bundle.labels.len().max(1);
-    let page = Page::new(text, &chunks.tokens);
+    let rows = Rows { windows, chunks, token_columns: bundle.heads.token_columns() };
     let mut decoded = Decoded::default();
-    for (index, label) in bundle.labels.iter().enumerate() {
-        let column: Vec<f32> = windows
-            .iter()
-            .flat_map(|scores| scores.logits.iter().skip(index).step_by(label_count).copied())
-            .collect();
-        debug_assert_eq!(column.len(), chunks.tokens.len());
-        let (candidates, flag) = page.decode(index, label, bundle.decoder.floor, &column);
-        decoded.candidates.extend(candidates);
-        decoded.flags.push(flag);
+    for placed in bundle.heads.iter() {
+        let first_label = placed.labels.start;
+        match placed.head {
+            Head::Multilabel(head) => {
+                decode_multilabel(&mut decoded, &rows, (head, &placed), text);
+            }
+            Head::Entities(head) => {
+                let columns = &placed.token_columns;
+                let words = Words::new(chunks, columns, |token| rows.token(token));
+                decoded.candidates.extend(words.candidates(first_label, head.calibration));
+            }
+            Head::Classes(head) => {
+                let columns = &placed.class_columns;
+                let votes = Votes(rows.classes(columns));
+                decoded.candidates.extend(votes.candidate(first_label, head.temperature, chunks));
+            }
+        }
     }
     decoded
 }
 
-/// The findings, in text order, and the flag of each label in the order of the bundle.
+/// Label by label.
+fn decode_multilabel(
+    decoded: &mut Decoded,
+    rows: &Rows<'_>,
+    (head, placed): (&Multilabel, &Placed<'_>),
+    text: &Text,
+) {
+    let page = Page::new(text, &rows.chunks.tokens);
+    let columns = placed.labels.clone().zip(placed.token_columns.clone());
+    for ((index, column), label) in columns.zip(&head.labels) {
+        let column = rows.column(column);
+        debug_assert_eq!(column.len(), rows.chunks.tokens.len());
+        let (candidates, flag) = page.decode(index, label, head.floor, &column);
+        decoded.candidates.extend(candidates);
+        decoded.flags.push((index, flag));
+    }
+}
+
+/// What reaches the thresholds of the bundle: the findings, in text order, and every flag, in the
+/// order of the bundle.
 pub fn findings(
     scores: &[WindowScores],
     chunks: &Chunks,
@@ -48,30 +127,21 @@ pub fn findings(
 ) -> (Vec<Finding>, Vec<FlagScore>) {
     let Decoded { mut candidates, flags } = decode(scores, chunks, text, bundle);
     candidates.sort_by_key(|candidate| (candidate.span, candidate.label));
-    let reaches = |candidate: &Candidate| {
-        bundle
-            .labels
-            .get(candidate.label)
-            .is_some_and(|label| candidate.confidence >= label.threshold)
-    };
     let findings = candidates
         .iter()
-        .filter(|candidate| reaches(candidate))
+        .filter(|candidate| candidate.confidence >= bundle.heads.threshold(candidate.label))
         .map(|candidate| Finding {
             label: candidate.label,
             span: candidate.span,
             confidence: single(candidate.confidence),
         })
         .collect();
-    let flags = bundle
-        .labels
-        .iter()
-        .zip(flags)
-        .enumerate()
-        .map(|(label, (parameters, confidence))| FlagScore {
+    let flags = flags
+        .into_iter()
+        .map(|(label, confidence)| FlagScore {
             label,
             confidence: single(confidence),
-            is_present: confidence >= parameters.flag_threshold,
+            is_present: confidence >= bundle.heads.flag_threshold(label),
         })
         .collect();
     (findings, flags)

@@ -1,4 +1,4 @@
-//! `rows of token ids -> logits`: one model in ONNX Runtime, owned by one thread.
+//! `rows of token ids -> scores`: one model in ONNX Runtime, owned by one thread.
 //!
 //! The only file that names `ort`. Deliberately neither batches nor pads by itself: with int8 by
 //! dynamic quantisation the range of activations is taken over all rows of a call, so what shares
@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use ort::session::SessionOutputs;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::Tensor;
+use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use regex::bytes::Regex;
 
 use crate::config::bundle::Bundle;
@@ -20,7 +21,8 @@ use crate::types::Chunk;
 
 const INPUT_IDS: &str = "input_ids";
 const INPUT_MASK: &str = "attention_mask";
-const OUTPUT: &str = "logits";
+const OUTPUT_TOKENS: &str = "logits";
+const OUTPUT_CLASSES: &str = "classes";
 
 /// ONNX Runtime, loaded. Clones share it.
 #[derive(Clone)]
@@ -104,17 +106,19 @@ fn log(level: LogLevel, category: &str, _id: &str, place: &str, _message: &str) 
     }
 }
 
-/// Why a run gave no logits. Says nothing about the document but counts.
+/// Why a run gave no scores. Says nothing about the document but counts.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// ONNX Runtime refused; its message may hold token ids, so only the code is kept.
     #[error("onnx runtime failed with {0:?}")]
     Runtime(ort::ErrorCode),
-    /// The output is not rows x tokens x labels.
-    #[error("the model's output has shape {found:?}, not {expected:?}")]
+    /// An output has not the shape that the heads of the bundle need.
+    #[error("the model's output `{output}` has shape {found:?}, not {expected:?}")]
     Shape {
-        /// What was asked for.
-        expected: [i64; 3],
+        /// Name of the output.
+        output: &'static str,
+        /// What was asked for: rows, tokens and columns, or rows and columns.
+        expected: Vec<i64>,
         /// What came.
         found: Vec<i64>,
     },
@@ -129,16 +133,26 @@ impl From<ort::Error> for RunError {
     }
 }
 
+/// What a model says of one row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowScores {
+    /// As [`crate::types::WindowScores::logits`].
+    pub logits: Vec<f32>,
+    /// As [`crate::types::WindowScores::classes`].
+    pub classes: Vec<f32>,
+}
+
 /// One model, ready to run.
 pub struct Session {
     inner: ort::session::Session,
-    label_count: usize,
+    token_columns: usize,
+    class_columns: usize,
     pad_id: i64,
 }
 
 impl Session {
     /// Opens `model`, the bytes of the model of `bundle`, on `device`. Fatal where the device is
-    /// missing or the model does not take and give what a bundle's model must.
+    /// missing or the model does not take and give what the heads of the bundle need.
     pub fn open(
         runtime: &Runtime,
         bundle: &Bundle,
@@ -157,27 +171,22 @@ impl Session {
         let inner = builder(runtime)
             .and_then(|mut builder| builder.commit_from_memory(model))
             .map_err(|error| fault(error.message()))?;
-        let has = |outlets: &[ort::value::Outlet], name: &str| {
-            outlets.iter().any(|outlet| outlet.name() == name)
-        };
-        if inner.inputs().len() != 2
-            || !has(inner.inputs(), INPUT_IDS)
-            || !has(inner.inputs(), INPUT_MASK)
-            || !has(inner.outputs(), OUTPUT)
+        check_inputs(inner.inputs()).map_err(|reason| fault(&reason))?;
+        let [token_columns, class_columns] =
+            [bundle.heads.token_columns(), bundle.heads.class_columns()];
+        for (name, columns, rank) in
+            [(OUTPUT_TOKENS, token_columns, 3), (OUTPUT_CLASSES, class_columns, 2)]
         {
-            return Err(fault("it must take `input_ids` and `attention_mask` and give `logits`"));
+            check_output(inner.outputs(), name, columns, rank).map_err(|reason| fault(&reason))?;
         }
-        Ok(Self { inner, label_count: bundle.labels.len(), pad_id: bundle.window.pad_id.into() })
+        Ok(Self { inner, token_columns, class_columns, pad_id: bundle.window.pad_id.into() })
     }
 
-    /// The logits of each row's owned tokens, row by row as in
-    /// [`crate::types::WindowScores::logits`]. All rows go in one call and are padded to the
-    /// longest.
+    /// What the model says of each row. All rows go in one call and are padded to the longest.
     ///
     /// Invariant: the worker passes one row. With more, int8 results depend on the company.
-    pub fn logits(&mut self, rows: &[&Chunk]) -> Result<Vec<Vec<f32>>, RunError> {
+    pub fn scores(&mut self, rows: &[&Chunk]) -> Result<Vec<RowScores>, RunError> {
         let tokens = rows.iter().map(|row| row.padded_tokens).max().unwrap_or_default();
-        let labels = self.label_count;
         let mut ids = Vec::with_capacity(rows.len() * tokens);
         let mut mask = Vec::with_capacity(rows.len() * tokens);
         for row in rows {
@@ -190,23 +199,89 @@ impl Session {
         let ids = Tensor::from_array(([rows.len(), tokens], ids))?;
         let mask = Tensor::from_array(([rows.len(), tokens], mask))?;
         let outputs = self.inner.run(ort::inputs! { INPUT_IDS => ids, INPUT_MASK => mask })?;
-        let output = outputs.get(OUTPUT).ok_or(RunError::Runtime(ort::ErrorCode::NoSuchFile))?;
-        let (shape, logits) = output.try_extract_tensor::<f32>()?;
-        let expected = [rows.len(), tokens, labels].map(|size| i64::try_from(size).unwrap_or(-1));
-        if **shape != expected {
-            return Err(RunError::Shape { expected, found: shape.to_vec() });
+        let mut scores: Vec<RowScores> = rows.iter().map(|_| RowScores::default()).collect();
+        let columns = self.token_columns;
+        if columns > 0 {
+            let logits = read(&outputs, OUTPUT_TOKENS, &[rows.len(), tokens, columns])?;
+            for ((row, scores), logits) in
+                rows.iter().zip(&mut scores).zip(logits.chunks(tokens * columns))
+            {
+                // One special token stands before the text.
+                let first = 1 + row.owned.start - row.tokens.start;
+                let last = 1 + row.owned.end - row.tokens.start;
+                let owned = logits.get(first * columns..last * columns);
+                scores.logits = owned.unwrap_or_default().to_vec();
+            }
         }
-        if !logits.iter().all(|logit| logit.is_finite()) {
-            return Err(RunError::NotFinite);
+        let columns = self.class_columns;
+        if columns > 0 {
+            let logits = read(&outputs, OUTPUT_CLASSES, &[rows.len(), columns])?;
+            for (scores, logits) in scores.iter_mut().zip(logits.chunks(columns)) {
+                scores.classes = logits.to_vec();
+            }
         }
-        let of_row = |(row, logits): (&&Chunk, &[f32])| {
-            // One special token stands before the text.
-            let first = 1 + row.owned.start - row.tokens.start;
-            let last = 1 + row.owned.end - row.tokens.start;
-            logits.get(first * labels..last * labels).unwrap_or_default().to_vec()
-        };
-        Ok(rows.iter().zip(logits.chunks(tokens * labels)).map(of_row).collect())
+        Ok(scores)
     }
+}
+
+/// The numbers of one output, which must have the shape `expected`.
+fn read<'a>(
+    outputs: &'a SessionOutputs<'_>,
+    output: &'static str,
+    expected: &[usize],
+) -> Result<&'a [f32], RunError> {
+    let value = outputs.get(output).ok_or(RunError::Runtime(ort::ErrorCode::NoSuchFile))?;
+    let (shape, logits) = value.try_extract_tensor::<f32>()?;
+    let expected: Vec<i64> =
+        expected.iter().map(|size| i64::try_from(*size).unwrap_or(-1)).collect();
+    if **shape != *expected {
+        return Err(RunError::Shape { output, expected, found: shape.to_vec() });
+    }
+    if !logits.iter().all(|logit| logit.is_finite()) {
+        return Err(RunError::NotFinite);
+    }
+    Ok(logits)
+}
+
+fn check_inputs(inputs: &[Outlet]) -> Result<(), String> {
+    let has = |name: &str| inputs.iter().any(|input| input.name() == name);
+    if inputs.len() == 2 && has(INPUT_IDS) && has(INPUT_MASK) {
+        return Ok(());
+    }
+    Err(format!("it must take `{INPUT_IDS}` and `{INPUT_MASK}` and nothing else"))
+}
+
+/// Compares one output with what the heads need: `columns` numbers in its last of `rank`
+/// dimensions, or no such output where they need none. A size that the model leaves open is
+/// compared when it runs, first while it is warmed.
+fn check_output(outputs: &[Outlet], name: &str, columns: usize, rank: usize) -> Result<(), String> {
+    let found = outputs.iter().find(|output| output.name() == name);
+    let Some(output) = found.filter(|_| columns > 0) else {
+        return match found {
+            None if columns > 0 => Err(format!(
+                "it has no output `{name}`, but the heads of `bundle.json` need one of {columns} \
+                 columns"
+            )),
+            Some(_) => {
+                Err(format!("it has an output `{name}`, but no head of `bundle.json` reads it"))
+            }
+            None => Ok(()),
+        };
+    };
+    let (ValueType::Tensor { ty, shape, .. }, width) =
+        (output.dtype(), i64::try_from(columns).unwrap_or(i64::MAX))
+    else {
+        return Err(format!("its output `{name}` is no tensor"));
+    };
+    let fits = |last: &i64| *last == width || *last < 0;
+    if *ty == TensorElementType::Float32 && shape.len() == rank && shape.last().is_some_and(fits) {
+        return Ok(());
+    }
+    Err(format!(
+        "its output `{name}` is {ty:?} of shape {:?}, but the heads of `bundle.json` need Float32 \
+         of {rank} dimensions and {columns} columns",
+        shape.to_vec()
+    ))
 }
 
 /// How sessions run. The level of graph optimisation is named, not left to a default, since it

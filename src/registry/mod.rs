@@ -65,11 +65,8 @@ impl Client {
     /// The schema of `id`, kept forever once seen since ids are never used again. `None` where the
     /// registry does not know the id, or knows something else than one self-contained Avro schema.
     pub fn schema_by_id(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
-        if let Some(schema) = locked(&self.known).get(&id) {
-            return Ok(Some(Arc::clone(schema)));
-        }
-        if locked(&self.unknown).get(&id).is_some_and(|at| at.elapsed() < UNKNOWN_KEPT) {
-            return Ok(None);
+        if let Some(known) = self.recall(id) {
+            return Ok(known);
         }
         let answer = self.http.get(&["schemas", "ids", &id.to_string()])?;
         let found = match answer {
@@ -88,6 +85,15 @@ impl Client {
         let schema = Arc::new(schema);
         locked(&self.known).insert(id, Arc::clone(&schema));
         Ok(Some(schema))
+    }
+
+    /// What [`Self::schema_by_id`] would say without asking; `None` where it would ask.
+    pub fn recall(&self, id: u32) -> Option<Option<Arc<Schema>>> {
+        if let Some(schema) = locked(&self.known).get(&id) {
+            return Some(Some(Arc::clone(schema)));
+        }
+        let unknown = locked(&self.unknown);
+        unknown.get(&id).is_some_and(|at| at.elapsed() < UNKNOWN_KEPT).then_some(None)
     }
 
     /// The id of `schema` in `subject`; `None` where it is not registered there.

@@ -10,7 +10,13 @@
 //! A message over `output.message_bytes_max` is never cut: a record or review becomes the reject
 //! `RECORD_TOO_LARGE`; a reject loses its body first, then the original headers, then the key, each
 //! loss named in the header `sluice-omitted`, and a small JSON object stands for the body, since a
-//! null would read as an erasure.
+//! null would read as an erasure. A record or review that the codec cannot write becomes the reject
+//! that the codec gives.
+//!
+//! All parts of a delivery have its key, so that they share a partition and a tombstone erases them
+//! all; without a key, their document ids do. What tells them apart is the record id, whose last
+//! piece is the part: an output topic of a pipeline with many parts must not be compacted, since
+//! compaction keeps one message a key.
 //!
 //! Headers: records and reviews carry `content-type`, `sluice-record-id`, and of the original ones
 //! those of W3C Trace Context and Baggage, so that a trace goes on; the others describe the input
@@ -23,7 +29,6 @@
 mod reject;
 
 use crate::config::pipeline::{Output, Tombstone};
-use crate::error::Fault;
 use crate::types::{
     Delivery, Header, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room, Sensitive,
     record_id,
@@ -34,10 +39,10 @@ const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 /// Turns records and reviews into bytes; the sink's codec does.
 pub trait Payload {
-    /// The body of a record's message.
-    fn record(&self, record: &Record) -> Result<Vec<u8>, Fault>;
-    /// The body of a review's message.
-    fn review(&self, review: &Review) -> Result<Vec<u8>, Fault>;
+    /// The body of a record's message; a refusal where it cannot be written.
+    fn record(&self, record: &Record) -> Result<Vec<u8>, Reject>;
+    /// The body of a review's message, likewise.
+    fn review(&self, review: &Review) -> Result<Vec<u8>, Reject>;
     /// Media type of both.
     fn content_type(&self) -> &'static str;
 }
@@ -55,22 +60,21 @@ impl<P: Payload> Router<P> {
         Self { pipeline: pipeline.into(), output, payload }
     }
 
-    /// The message of one part's outcome; exactly one. Faults are those of the codec.
-    pub fn route(
-        &self,
-        outcome: &Outcome,
-        delivery: &Delivery,
-        part: u32,
-    ) -> Result<Outgoing, Fault> {
+    /// The message of one part's outcome; exactly one.
+    pub fn route(&self, outcome: &Outcome, delivery: &Delivery, part: u32) -> Outgoing {
         let (record, topic, bytes, code) = match outcome {
             Outcome::Record(record) => {
-                (&**record, &self.output.record_topic, self.payload.record(record)?, "")
+                (&**record, &self.output.record_topic, self.payload.record(record), "")
             }
             Outcome::Review(review) => {
                 let code = review.reasons.first().map_or("", |reason| reason.code.name());
-                (&review.record, &self.output.review_topic, self.payload.review(review)?, code)
+                (&review.record, &self.output.review_topic, self.payload.review(review), code)
             }
-            Outcome::Reject(refusal) => return Ok(self.refused(refusal, delivery, part)),
+            Outcome::Reject(refusal) => return self.refused(refusal, delivery, part),
+        };
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(refusal) => return self.refused(&refusal, delivery, part),
         };
         let key = delivery.key.clone();
         let key = key.unwrap_or_else(|| Sensitive::new(record.document_id.clone().into_bytes()));
@@ -91,14 +95,14 @@ impl<P: Payload> Router<P> {
         };
         let (size, limit) = (outgoing.size_bytes(), self.output.message_bytes_max);
         if size <= limit {
-            return Ok(outgoing);
+            return outgoing;
         }
         let detail = format!(
             "the {} takes {size} bytes, over the limit `output.message_bytes_max` of {limit}",
             outcome.kind().name()
         );
         let refusal = Reject::new(RejectCode::RecordTooLarge, Room::Route, detail);
-        Ok(self.refused(&refusal, delivery, part))
+        self.refused(&refusal, delivery, part)
     }
 
     /// The messages of a null body: passed on under its key, an erasure downstream, where `policy`
@@ -146,7 +150,6 @@ mod tests {
 
     use super::{Payload, Router};
     use crate::config::pipeline::{Format, Output, Tombstone};
-    use crate::error::Fault;
     use crate::types::{
         Delivery, Digest, Extraction, Header, Outcome, OutcomeKind, Outgoing, Position, Provenance,
         Reason, Record, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
@@ -156,11 +159,11 @@ mod tests {
     struct Bodies(usize);
 
     impl Payload for Bodies {
-        fn record(&self, _record: &Record) -> Result<Vec<u8>, Fault> {
+        fn record(&self, _record: &Record) -> Result<Vec<u8>, Reject> {
             Ok(vec![b'r'; self.0])
         }
 
-        fn review(&self, _review: &Review) -> Result<Vec<u8>, Fault> {
+        fn review(&self, _review: &Review) -> Result<Vec<u8>, Reject> {
             Ok(vec![b'v'; self.0])
         }
 
@@ -239,10 +242,6 @@ mod tests {
         std::str::from_utf8(header.value.as_ref()?).ok()
     }
 
-    fn only(outgoing: Result<Outgoing, Fault>) -> Outgoing {
-        outgoing.unwrap()
-    }
-
     fn key(outgoing: &Outgoing) -> Option<&[u8]> {
         outgoing.key.as_ref().map(|key| key.as_slice())
     }
@@ -256,14 +255,14 @@ mod tests {
         let headers = [("Traceparent", "00-a-b-01"), ("content-type", "application/pdf")];
         let keyed = delivery(Some(b"k"), Some(vec![1]), &headers);
         let bare = delivery(None, Some(vec![1]), &headers);
-        let sent = only(router(9).route(&Outcome::Record(Box::new(record())), &keyed, 0));
+        let sent = router(9).route(&Outcome::Record(Box::new(record())), &keyed, 0);
         assert_eq!((sent.topic.as_str(), key(&sent)), ("records", Some(b"k".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Record), ""));
         assert_eq!(text(&sent, "content-type"), Some("application/avro"));
         assert_eq!(text(&sent, "sluice-record-id"), Some("contracts/in/3/9/0"));
         assert_eq!(text(&sent, "Traceparent"), Some("00-a-b-01"));
         assert_eq!(sent.headers.len(), 3);
-        let sent = only(router(9).route(&review(), &bare, 0));
+        let sent = router(9).route(&review(), &bare, 0);
         assert_eq!((sent.topic.as_str(), key(&sent)), ("reviews", Some(b"lease-7".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Review), "REQUIRED_MISSING"));
     }
@@ -272,7 +271,7 @@ mod tests {
     fn a_reject_is_the_original_message_with_its_reason() {
         let headers = [("document-id", "d"), ("Sluice-Code", "OLD"), ("traceparent", "t")];
         let of = delivery(Some(b"k"), Some(b"%PDF".to_vec()), &headers);
-        let sent = only(router(9).route(&reject(), &of, 2));
+        let sent = router(9).route(&reject(), &of, 2);
         assert_eq!(
             (sent.topic.as_str(), key(&sent), body(&sent)),
             ("rejects", key(&sent), b"%PDF".as_slice())
@@ -302,10 +301,49 @@ mod tests {
     fn a_record_that_is_too_large_is_a_reject_with_the_document() {
         let of = delivery(None, Some(b"doc".to_vec()), &[]);
         for outcome in [Outcome::Record(Box::new(record())), review()] {
-            let sent = only(router(LIMIT).route(&outcome, &of, 0));
+            let sent = router(LIMIT).route(&outcome, &of, 0);
             assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_TOO_LARGE"));
             assert_eq!(body(&sent), b"doc");
         }
+    }
+
+    /// Can write nothing.
+    struct Unfit;
+
+    impl Payload for Unfit {
+        fn record(&self, _record: &Record) -> Result<Vec<u8>, Reject> {
+            Err(Reject::new(RejectCode::RecordUnfit, Room::Sink, "`term` is too long for int"))
+        }
+
+        fn review(&self, review: &Review) -> Result<Vec<u8>, Reject> {
+            self.record(&review.record)
+        }
+
+        fn content_type(&self) -> &'static str {
+            "application/avro"
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_is_a_reject_with_the_document() {
+        let of = delivery(Some(b"k"), Some(b"doc".to_vec()), &[]);
+        let router = Router::new("contracts", router(0).output, Unfit);
+        for outcome in [Outcome::Record(Box::new(record())), review()] {
+            let sent = router.route(&outcome, &of, 3);
+            assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_UNFIT"));
+            assert_eq!((sent.kind, body(&sent)), (Some(OutcomeKind::Reject), b"doc".as_slice()));
+            assert_eq!(text(&sent, "sluice-room"), Some("sink"));
+            assert_eq!(text(&sent, "sluice-part"), Some("3"));
+        }
+    }
+
+    #[test]
+    fn parts_of_a_delivery_share_its_key_and_differ_in_the_record_id() {
+        let of = delivery(Some(b"k"), Some(vec![1]), &[]);
+        let sent: Vec<_> = (0..3).map(|part| router(9).route(&reject(), &of, part)).collect();
+        assert!(sent.iter().all(|sent| key(sent) == Some(b"k".as_slice())));
+        let ids: Vec<_> = sent.iter().filter_map(|it| text(it, "sluice-record-id")).collect();
+        assert_eq!(ids, ["contracts/in/3/9/0", "contracts/in/3/9/1", "contracts/in/3/9/2"]);
     }
 
     #[test]
@@ -313,7 +351,7 @@ mod tests {
         let large = vec![b'x'; LIMIT];
         let long = "h".repeat(LIMIT);
         let note = |of: &Delivery, omitted: &str| {
-            let sent = only(router(9).route(&reject(), of, 0));
+            let sent = router(9).route(&reject(), of, 0);
             assert_eq!(text(&sent, "sluice-omitted"), Some(omitted));
             assert_eq!(text(&sent, "sluice-body"), Some("omitted"));
             assert!(sent.size_bytes() <= LIMIT);
@@ -337,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_refused_null_body_is_told_by_a_stand_in_and_no_tombstone() {
-        let sent = only(router(9).route(&reject(), &delivery(None, None, &[]), 0));
+        let sent = router(9).route(&reject(), &delivery(None, None, &[]), 0);
         assert_eq!(text(&sent, "sluice-body"), Some("null"));
         assert!(body(&sent).starts_with(b"{"));
     }
@@ -365,7 +403,7 @@ mod tests {
             };
             let long = "h".repeat(headers);
             let of = delivery(Some(&vec![b'k'; key]), Some(vec![1; document]), &[("a", &long)]);
-            let sent = only(router(encoded).route(&outcome, &of, 0));
+            let sent = router(encoded).route(&outcome, &of, 0);
             prop_assert!(sent.size_bytes() <= LIMIT);
             prop_assert!(sent.payload.is_some());
             prop_assert!(sent.kind == Some(outcome.kind()) || sent.code == "RECORD_TOO_LARGE");

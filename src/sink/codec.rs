@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::avro::{self, Unreadable, Writer};
+use super::avro::{self, Mismatch, Unreadable, Writer};
 pub use super::json::{Columns, Node};
 pub use super::schemas::{Problem, Resolved, Schemas};
 use crate::config::pipeline::{Format, Output};
@@ -33,6 +33,18 @@ pub enum Form {
     /// Avro single-object encoding.
     SingleObject,
     /// One JSON object a message, UTF-8, no line break.
+    Json,
+}
+
+/// A record or review that cannot be written. The schema was checked against the columns at the
+/// start, so this is a number out of its column's range, or a bug. Holds no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The Avro schema does not take it.
+    #[error(transparent)]
+    Avro(#[from] Mismatch),
+    /// It is no JSON.
+    #[error("the columns cannot be written as JSON")]
     Json,
 }
 
@@ -97,7 +109,7 @@ impl Codec {
     }
 
     /// The body of a record's message.
-    pub fn record(&self, record: &Record) -> Result<Vec<u8>, Fault> {
+    pub fn record(&self, record: &Record) -> Result<Vec<u8>, Unfit> {
         let id = match self.form {
             Form::Confluent { record, .. } => record,
             Form::SingleObject | Form::Json => 0,
@@ -106,7 +118,7 @@ impl Codec {
     }
 
     /// The body of a review's message.
-    pub fn review(&self, review: &Review) -> Result<Vec<u8>, Fault> {
+    pub fn review(&self, review: &Review) -> Result<Vec<u8>, Unfit> {
         let id = match self.form {
             Form::Confluent { review, .. } => review,
             Form::SingleObject | Form::Json => 0,
@@ -114,12 +126,11 @@ impl Codec {
         self.bytes(&self.schemas.columns.review(review), &self.review, id)
     }
 
-    fn bytes(&self, node: &Node<'_>, writer: &Writer, id: u32) -> Result<Vec<u8>, Fault> {
+    fn bytes(&self, node: &Node<'_>, writer: &Writer, id: u32) -> Result<Vec<u8>, Unfit> {
         let mut out = Vec::with_capacity(4096);
         match self.form {
             Form::Json => {
-                return serde_json::to_vec(node)
-                    .map_err(|error| Fault::new(FaultClass::Fatal, "writing JSON", error));
+                return serde_json::to_vec(node).map_err(|_quotes| Unfit::Json);
             }
             Form::Confluent { .. } => {
                 out.push(0);
@@ -130,10 +141,7 @@ impl Codec {
                 out.extend_from_slice(&fingerprint(writer.schema()));
             }
         }
-        // A mismatch would be a bug: the schema was checked against the columns.
-        writer
-            .write(node, &mut out)
-            .map_err(|error| Fault::new(FaultClass::Fatal, "writing Avro", error))?;
+        writer.write(node, &mut out)?;
         Ok(out)
     }
 

@@ -3,6 +3,7 @@
 //! One thread owns the producer. No inference happens inside a transaction: a commit is cut from
 //! what has ended already, so that a transaction lasts milliseconds and never holds readers up.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,14 @@ use crate::error::{Fault, FaultClass};
 use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{Commit, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
-use crate::shutdown::{Shutdown, Stop};
+use crate::shutdown::Shutdown;
 use crate::types::Outgoing;
 
-/// Longest wait for one call to the transaction coordinator.
-const CALL_MAX: Duration = Duration::from_secs(30);
+/// Longest wait for one call to the transaction coordinator; in a drain, what is left of it. A call
+/// that took longer is resumed by the next one.
+const CALL_MAX: Duration = Duration::from_secs(5);
+/// Shortest wait for one call, so that the last abort of a drain can get through.
+const CALL_MIN: Duration = Duration::from_millis(200);
 /// Pause before the first retry; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between retries.
@@ -91,6 +95,8 @@ pub struct Kafka {
     ledger: Arc<SharedLedger<Outgoing>>,
     offsets: Arc<dyn Offsets>,
     metrics: Arc<Metrics>,
+    /// When the open transaction was begun.
+    begun: Cell<Option<Instant>>,
 }
 
 impl Kafka {
@@ -118,7 +124,7 @@ impl Kafka {
                 .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
         }
         let producer = config.create_with_context(Context::default()).map_err(fault)?;
-        Ok(Self { setup, producer, ledger, offsets, metrics })
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
@@ -128,7 +134,7 @@ impl Kafka {
             return Ok(());
         }
         self.persist(shutdown, "registering the transactional id", || {
-            self.producer.init_transactions(CALL_MAX)
+            self.producer.init_transactions(call_max(shutdown))
         })
     }
 
@@ -184,7 +190,7 @@ impl Kafka {
             if shutdown.is_over() {
                 return Ok(());
             }
-            rest(pause, shutdown);
+            shutdown.rest(pause);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
         self.ledger.lock().committed(&commit);
@@ -202,25 +208,40 @@ impl Kafka {
         let Some(metadata) = self.offsets.metadata() else {
             return Err(Fault::plain(FaultClass::Abort, "committing: the group is not joined"));
         };
-        if !commit.is_alive() {
-            return Err(Fault::plain(FaultClass::Abort, "committing: a partition was revoked"));
-        }
+        check_alive(commit)?;
         let begun = self.producer.begin_transaction();
         begun.map_err(|error| self.fault("beginning a transaction", error))?;
-        let done = self.fill(commit, &metadata, shutdown);
-        let Err(fault) = done else { return Ok(()) };
-        if fault.class != FaultClass::Fatal {
-            // Unlike a commit, an abort of the client serves no delivery reports and yet waits for
-            // them.
-            self.producer.purge(PurgeConfig::default().queue().inflight());
-            drop(self.producer.flush(PURGE_MAX));
-            self.persist(shutdown, "aborting a transaction", || {
-                self.producer.abort_transaction(CALL_MAX)
-            })?;
-            // The messages of the aborted transaction report that they were purged.
-            drop(self.reports(shutdown));
+        self.begun.set(Some(Instant::now()));
+        let mut done = self.fill(commit, &metadata, shutdown);
+        if let Err(fault) = &done
+            && fault.class != FaultClass::Fatal
+        {
+            done = self.abort(shutdown).and(done);
         }
-        Err(fault)
+        self.begun.set(None);
+        done
+    }
+
+    /// Throws the open transaction away. At the end of a drain one try is enough: the next worker
+    /// of this id ends what is left open.
+    fn abort(&self, shutdown: &Shutdown) -> Result<(), Fault> {
+        // Unlike a commit, an abort of the client serves no delivery reports and yet waits for
+        // them.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        drop(self.producer.flush(PURGE_MAX));
+        let aborted = self.persist(shutdown, "aborting a transaction", || {
+            self.producer.abort_transaction(call_max(shutdown))
+        });
+        // The messages of the aborted transaction report that they were purged.
+        drop(self.reports(shutdown));
+        match aborted {
+            Err(fault) if shutdown.is_over() => {
+                let (pipeline, error) = (self.setup.pipeline.as_str(), fault.chain());
+                tracing::warn!(pipeline, error, "a transaction was left to the next worker");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn fill(
@@ -230,13 +251,14 @@ impl Kafka {
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         self.send_all(commit, shutdown)?;
+        check_alive(commit)?;
         let offsets: Vec<_> = next_offsets(commit).collect();
         let offsets = kafka::offset_list(&self.setup.input_topic, &offsets)?;
         self.persist(shutdown, "adding offsets to a transaction", || {
-            self.producer.send_offsets_to_transaction(&offsets, metadata, CALL_MAX)
+            self.producer.send_offsets_to_transaction(&offsets, metadata, call_max(shutdown))
         })?;
         self.persist(shutdown, "committing a transaction", || {
-            self.producer.commit_transaction(CALL_MAX)
+            self.producer.commit_transaction(call_max(shutdown))
         })
     }
 
@@ -292,7 +314,15 @@ impl Kafka {
             record = record.payload(payload.as_slice());
         }
         while let Err((error, returned)) = self.producer.send(record) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+            let code = error.rdkafka_error_code();
+            if code == Some(RDKafkaErrorCode::State) {
+                // A message before this one has failed and voided the transaction: that is the
+                // error to tell.
+                self.producer.poll(Duration::from_millis(100));
+                let cause = self.producer.context().take().unwrap_or(error);
+                return Err(self.fault("sending outcomes", cause));
+            }
+            if code != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(self.fault(format!("sending to `{}`", outgoing.topic), error));
             }
             self.producer.poll(Duration::from_millis(10));
@@ -317,20 +347,27 @@ impl Kafka {
             }
             tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
             self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
-            rest(pause, shutdown);
+            shutdown.rest(pause);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
     }
 
     fn fault(&self, what: impl Into<String>, error: KafkaError) -> Fault {
         let what = what.into();
+        // After a fatal error every call says no more than that there was one.
+        let error = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Fatal) => {
+                let first = self.producer.client().fatal_error();
+                first.map_or(error, |(code, _)| KafkaError::Global(code))
+            }
+            Some(_) | None => error,
+        };
         if kafka::is_fenced(&error) {
             let id = self.setup.transactional_id.as_deref().unwrap_or_default();
-            let what = format!(
-                "{what}: another worker runs with the transactional id `{id}`, and this one is \
-                 fenced; give each worker its own `SLUICE_INSTANCE`"
-            );
-            return Fault::new(FaultClass::Fatal, what, error);
+            let timeout = Duration::from_millis(self.setup.delivery.transaction_timeout_ms.into());
+            let open_for = self.begun.get().map(|begun| begun.elapsed());
+            let told = kafka::told_of_fenced(id, open_for, timeout);
+            return Fault::new(FaultClass::Fatal, format!("{what}: {told}"), error);
         }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             let what = format!(
@@ -348,11 +385,110 @@ fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> +
     commit.groups.iter().map(|group| (group.lease.partition(), group.next_offset))
 }
 
-/// Pauses, but not past a fault or the end of a drain.
-fn rest(pause: Duration, shutdown: &Shutdown) {
-    if !matches!(shutdown.stopped(), Some(Stop::Drain)) {
-        shutdown.wait(pause);
-        return;
+/// A commit of a dead lease must not go on: the offsets would be those of another's work.
+fn check_alive(commit: &Commit<Outgoing>) -> Result<(), Fault> {
+    if commit.is_alive() {
+        return Ok(());
     }
-    std::thread::sleep(pause);
+    Err(Fault::plain(FaultClass::Abort, "committing: a partition was revoked"))
+}
+
+/// Longest wait for one call now.
+fn call_max(shutdown: &Shutdown) -> Duration {
+    shutdown.left().map_or(CALL_MAX, |left| left.clamp(CALL_MIN, CALL_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::shutdown::Stop;
+    use crate::types::Sensitive;
+
+    /// A group that nobody has joined.
+    struct Nobody;
+
+    impl Offsets for Nobody {
+        fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+            None
+        }
+
+        fn commit(&self, _offsets: &[(i32, i64)]) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+
+    fn sink(brokers: String) -> Kafka {
+        let delivery = Delivery { transaction_timeout_ms: 1_000, ..Delivery::default() };
+        let setup = Setup {
+            // The broker comes back at once, and so does the client.
+            connection: Connection {
+                brokers,
+                properties: vec![("reconnect.backoff.max.ms".to_owned(), "100".to_owned())],
+            },
+            pipeline: "p".to_owned(),
+            input_topic: "in".to_owned(),
+            transactional_id: Some("p-a".to_owned()),
+            delivery,
+            message_bytes_max: 1_000_000,
+        };
+        Kafka::new(setup, Arc::default(), Arc::new(Nobody), Arc::default()).unwrap()
+    }
+
+    fn outgoing() -> Outgoing {
+        Outgoing {
+            topic: "out".to_owned(),
+            key: None,
+            headers: Vec::new(),
+            payload: Some(Sensitive::new(b"body".to_vec())),
+            kind: None,
+            code: "",
+        }
+    }
+
+    #[test]
+    fn a_drain_does_not_wait_for_a_coordinator_that_is_silent() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("out", 1, 1).unwrap();
+        let sink = sink(cluster.bootstrap_servers());
+        let shutdown = Shutdown::new(Duration::from_secs(2));
+        sink.join(&shutdown).unwrap();
+        sink.producer.begin_transaction().unwrap();
+        sink.send(&outgoing()).unwrap();
+        assert!(sink.reports(&shutdown).is_none());
+        cluster.broker_round_trip_time(1, Duration::from_mins(1)).unwrap();
+        shutdown.stop(Stop::Drain);
+        let begun = Instant::now();
+        sink.abort(&shutdown).unwrap();
+        assert!((1..CALL_MAX.as_secs()).contains(&begun.elapsed().as_secs()), "a try, not more");
+    }
+
+    #[test]
+    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("out", 1, 1).unwrap();
+        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
+        sink.join(&shutdown).unwrap();
+        let outgoing = outgoing();
+        sink.producer.begin_transaction().unwrap();
+        sink.send(&outgoing).unwrap();
+        assert!(sink.reports(&shutdown).is_none());
+        cluster.broker_down(1).unwrap();
+        let fault = loop {
+            // A message that nobody takes times out with the transaction.
+            if let Err(fault) = sink.send(&outgoing) {
+                break fault;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
+        assert!(fault.chain().contains("timed out"), "the cause is told: {}", fault.chain());
+        cluster.broker_up(1).unwrap();
+        sink.abort(&shutdown).unwrap();
+        sink.producer.begin_transaction().unwrap();
+        sink.send(&outgoing).unwrap();
+        assert!(sink.reports(&shutdown).is_none());
+        sink.producer.commit_transaction(CALL_MAX).unwrap();
+    }
 }

@@ -39,8 +39,8 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// A worker that is gone without a word loses its partitions after so long, under the classic
 /// protocol; under KIP-848 the broker's setting holds.
 const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
-/// Longest wait for the group to be left in order.
-const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// Shortest wait for the group to be left in order, where the time of a drain is over.
+const LEAVE_MIN: Duration = Duration::from_millis(200);
 
 /// What a Kafka source needs to know.
 #[derive(Clone)]
@@ -233,18 +233,31 @@ impl<T: Send> Kafka<T> {
                 joined();
             }
         }
-        self.leave();
+        self.leave(shutdown);
         Ok(())
     }
 
     fn open(&mut self, message: &BorrowedMessage<'_>, deliver: &mut impl FnMut(Ticket, Delivery)) {
         let delivery = delivery_of(message, &self.topic);
         let (partition, offset) = (message.partition(), message.offset());
-        let ticket = self.ledger.lock().open(partition, offset, delivery.size_bytes());
-        if let Some(ticket) = ticket {
-            self.metrics.delivered(&self.setup.pipeline);
-            deliver(ticket, delivery);
+        let opened = self.ledger.lock().open(partition, offset, delivery.size_bytes());
+        let Some(opened) = opened else { return };
+        let pipeline = self.setup.pipeline.as_str();
+        if let Some(expected) = opened.rewound_from {
+            let topic = &*self.topic;
+            tracing::error!(
+                pipeline,
+                topic,
+                partition,
+                offset,
+                expected,
+                "the position went back: the log was cut, or the topic was made anew; what stands \
+                 there now is worked on, and what was published before may come again"
+            );
+            self.metrics.happened(pipeline, FlowEvent::Rewound);
         }
+        self.metrics.delivered(pipeline);
+        deliver(opened.ticket, delivery);
     }
 
     /// Goes on after an error that mends itself, and ends at one that does not.
@@ -380,12 +393,14 @@ impl<T: Send> Kafka<T> {
         Ok(snapshot.is_joined)
     }
 
-    /// Leaves the group, so that the others take over at once.
-    fn leave(self) {
+    /// Leaves the group, so that the others take over at once; for as long as the process may live.
+    fn leave(self, shutdown: &Shutdown) {
         let client = self.group.client();
         client.unsubscribe();
+        // Half of it: closing the client takes time too.
+        let time = shutdown.until_exit().map_or(LEAVE_MIN, |left| (left / 2).max(LEAVE_MIN));
         let since = Instant::now();
-        while since.elapsed() < LEAVE_MAX && !self.ledger.lock().partitions().is_empty() {
+        while since.elapsed() < time && !self.ledger.lock().partitions().is_empty() {
             // Serves the revocation; a message that still comes is not opened.
             drop(client.poll(POLL_MAX));
         }

@@ -11,6 +11,10 @@ const BROKEN_WORD: [u32; 2] = [0x02, 0xFFFE];
 /// A hyphen that shows only where a word is broken.
 const SOFT_HYPHEN: char = '\u{AD}';
 
+/// What some fonts put for a semicolon, to which it is canonically equivalent (Unicode, normal form
+/// NFC), so that no text need tell them apart.
+const GREEK_QUESTION_MARK: char = '\u{37E}';
+
 /// The text of one page out of its UTF-16 or UTF-32 code units.
 pub(super) fn page(units: impl Iterator<Item = u32>) -> String {
     let mut text = String::new();
@@ -47,6 +51,7 @@ fn lines(text: &str) -> String {
                 while characters.next_if(|next| matches!(next, '\r' | '\n')).is_some() {}
             }
             '\t' => clean.push('\t'),
+            GREEK_QUESTION_MARK => clean.push(';'),
             _ if character.is_control() || is_noncharacter(character) => {}
             _ => clean.push(character),
         }
@@ -97,6 +102,11 @@ mod tests {
     fn a_soft_hyphen_is_no_text() {
         check("agree\u{AD}\r\nment", "agreement\n");
         check("agree\u{AD}ment", "agreement\n");
+    }
+
+    #[test]
+    fn a_semicolon_by_its_greek_name_is_a_semicolon() {
+        check("one\u{37E} two", "one; two\n");
     }
 
     #[test]

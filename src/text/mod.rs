@@ -9,10 +9,12 @@ mod clean;
 mod frame;
 mod html;
 mod language;
+mod paragraphs;
 mod pdf_extract;
 mod pdfium;
 mod plain;
 mod process;
+mod rows;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -25,6 +25,10 @@ pub struct Chunk {
 pub struct Chunks {
     /// Where each token stands in the text, in order.
     pub tokens: Vec<TokenSpan>,
+    /// First token of each word, ascending; a word goes up to the next one's first token.
+    ///
+    /// Invariant: 0 is the first where there is a token.
+    pub word_starts: Vec<u32>,
     /// Windows in order; shared, since several threads read them.
     pub windows: Arc<Vec<Chunk>>,
 }
@@ -33,6 +37,9 @@ pub struct Chunks {
 pub struct WindowScores {
     /// Index of the window in [`Chunks::windows`].
     pub window: usize,
-    /// Logits of the window's owned tokens, one row a token, one column a label.
+    /// Logits of the window's owned tokens, one row a token, one column for each of the bundle's
+    /// token columns; empty where it has none.
     pub logits: Vec<f32>,
+    /// Logits of the classes of the window as a whole; empty where the bundle has none.
+    pub classes: Vec<f32>,
 }

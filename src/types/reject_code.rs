@@ -81,6 +81,13 @@ reject_codes! {
     /// Likely cause: a very long document with very many findings.
     /// What to do: raise `max.message.bytes` of the topic and of the producer, then publish again.
     RecordTooLarge = "RECORD_TOO_LARGE";
+    /// The record cannot be written under the output schema.
+    /// Likely cause: a number out of the range of its column's type, or a bug. The worker went on
+    /// with the next document; if every document ends so, the schema and the worker do not fit.
+    /// What to do: the header `sluice-detail` names the column and its type; widen it (`int` to
+    /// `long`), register the schema, and publish the document again; report it if it was wide
+    /// enough.
+    RecordUnfit = "RECORD_UNFIT";
     /// A rule of `pipeline.yaml` with `otherwise: reject` does not hold.
     /// Likely cause: a document of another kind on this topic.
     /// What to do: the header `sluice-detail` names the rule and the field; route such documents

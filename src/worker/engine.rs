@@ -11,7 +11,7 @@ use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, Known};
 use crate::error::Fault;
 use crate::infer;
 use crate::registry::Client;
@@ -74,6 +74,13 @@ impl Engine {
     /// Takes a delivery apart.
     pub fn decode(&self, delivery: &Delivery) -> Result<Result<Decoded, Reject>, Fault> {
         decode::decode(delivery, &self.flow.pipeline.input, &self.registry)
+    }
+
+    /// Takes a delivery apart without asking the registry: a fault where only the registry knows
+    /// the schema of its envelope, and [`Self::decode`] has to ask.
+    pub fn decode_known(&self, delivery: &Delivery) -> Result<Result<Decoded, Reject>, Fault> {
+        let known = self.registry.as_deref().map(Known);
+        decode::decode(delivery, &self.flow.pipeline.input, &known)
     }
 
     /// Reads and cuts one document.

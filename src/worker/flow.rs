@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Pending, Prepared, panicked};
@@ -17,9 +17,11 @@ use crate::metrics::{Level, Metrics, Stage};
 use crate::queue::{FairQueue, FlowId};
 use crate::route::{Payload, Router};
 use crate::shutdown::{Shutdown, Stop};
-use crate::sink::codec::Codec;
+use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
-use crate::types::{Delivery, Document, Outcome, Outgoing, Record, Review, Room};
+use crate::types::{
+    Delivery, Document, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room,
+};
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
 /// wait, which is right: finishing is far quicker.
@@ -33,17 +35,23 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 pub struct Bytes(pub Codec);
 
 impl Payload for Bytes {
-    fn record(&self, record: &Record) -> Result<Vec<u8>, Fault> {
-        self.0.record(record)
+    fn record(&self, record: &Record) -> Result<Vec<u8>, Reject> {
+        self.0.record(record).map_err(|error| unfit(&error))
     }
 
-    fn review(&self, review: &Review) -> Result<Vec<u8>, Fault> {
-        self.0.review(review)
+    fn review(&self, review: &Review) -> Result<Vec<u8>, Reject> {
+        self.0.review(review).map_err(|error| unfit(&error))
     }
 
     fn content_type(&self) -> &'static str {
         self.0.content_type()
     }
+}
+
+/// A bug or a value out of its column's range is one document's, and must not stop the worker at
+/// that document again and again.
+fn unfit(error: &Unfit) -> Reject {
+    Reject::new(RejectCode::RecordUnfit, Room::Sink, error.to_string())
 }
 
 /// A delivery in work. Its parts may end on several threads.
@@ -52,13 +60,43 @@ pub struct Work {
     pub flow: FlowId,
     ticket: Ticket,
     delivery: Delivery,
-    parts: Mutex<Parts>,
+    parts: Mutex<Parts<Outgoing>>,
 }
 
-struct Parts {
+/// The messages of a delivery's parts: they leave together and in the order of the parts, in
+/// whatever order the parts end.
+struct Parts<T> {
     open_count: usize,
-    /// Messages by part.
-    outgoing: Vec<Option<Outgoing>>,
+    ended: Vec<Option<T>>,
+}
+
+impl<T> Parts<T> {
+    fn of(count: usize) -> Self {
+        Self { open_count: count, ended: std::iter::repeat_with(|| None).take(count).collect() }
+    }
+
+    /// One part has ended; all of them, once it was the last.
+    ///
+    /// # Panics
+    /// Where there is no such part or it has ended before: two outcomes for one part must never
+    /// be, nor an outcome be lost.
+    fn end(&mut self, part: u32, message: T) -> Option<Vec<T>> {
+        let slot = usize::try_from(part).ok().and_then(|part| self.ended.get_mut(part));
+        let is_open = slot.as_ref().is_some_and(|slot| slot.is_none());
+        assert!(is_open, "part {part} ended twice or was never opened");
+        if let Some(slot) = slot {
+            *slot = Some(message);
+        }
+        self.open_count -= 1;
+        (self.open_count == 0)
+            .then(|| std::mem::take(&mut self.ended).into_iter().flatten().collect())
+    }
+}
+
+impl Work {
+    fn parts(&self) -> MutexGuard<'_, Parts<Outgoing>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A part that comes back from the model.
@@ -96,6 +134,8 @@ pub struct Running {
     tokens: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
+    /// Deliveries that wait for the registry.
+    asked: FairQueue<Arc<Work>>,
 }
 
 impl Running {
@@ -107,10 +147,17 @@ impl Running {
         shared: Shared,
     ) -> (Arc<Self>, Receiver<Finished>) {
         let (finished, receiver) = sync_channel(FINISHED_MAX);
-        let ledger = Arc::new(SharedLedger::default());
-        let tokens = AtomicUsize::new(0);
-        let finished = Mutex::new(Some(finished));
-        (Arc::new(Self { id, engine, router, ledger, shared, tokens, finished }), receiver)
+        let running = Self {
+            id,
+            engine,
+            router,
+            ledger: Arc::default(),
+            shared,
+            tokens: AtomicUsize::new(0),
+            finished: Mutex::new(Some(finished)),
+            asked: FairQueue::default(),
+        };
+        (Arc::new(running), receiver)
     }
 
     fn pipeline(&self) -> &str {
@@ -125,42 +172,60 @@ impl Running {
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
-        let cost = u64::try_from(delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
-        let parts = Mutex::new(Parts { open_count: 0, outgoing: Vec::new() });
-        let work = Arc::new(Work { flow: self.id, ticket, delivery, parts });
+        let parts = Mutex::new(Parts::of(1));
+        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts }));
+    }
+
+    fn enqueue(&self, work: Arc<Work>) {
+        let cost = u64::try_from(work.delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
         // A closed queue means that the worker ends; the delivery is read again by the next one.
         drop(self.shared.queue.push(self.id, cost, work));
     }
 
-    /// Decodes, reads and cuts one delivery on a preparing thread.
+    /// Decodes, reads and cuts one delivery on a preparing thread. Other flows wait for this
+    /// thread, so it never waits for the registry.
     pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
         if !work.ticket.lease.is_alive() {
             return;
         }
         let since = Instant::now();
-        let decode = || self.engine.decode(&work.delivery);
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.persist(work, decode)));
-        match decoded {
+        let decode = || self.engine.decode_known(&work.delivery);
+        match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
-            Ok(None) => return,
-            Ok(Some(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
-            Ok(Some(Ok(Decoded::Tombstone))) => {
+            // A closed queue means that the worker ends.
+            Ok(Err(_not_known)) => drop(self.asked.push(self.id, 1, Arc::clone(work))),
+            Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
+            Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
                 let outgoing = self.router.tombstone(&work.delivery, policy);
                 self.settle(work, outgoing);
             }
-            Ok(Some(Ok(Decoded::Documents(documents)))) => {
-                {
-                    let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
-                    parts.open_count = documents.len();
-                    parts.outgoing = vec![None; documents.len()];
-                }
+            Ok(Ok(Ok(Decoded::Documents(documents)))) => {
+                *work.parts() = Parts::of(documents.len());
                 for document in &documents {
                     self.prepare_part(work, document, reader);
                 }
             }
         }
         self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
+    }
+
+    /// Asks the registry for the schemas of envelopes, for as long as it takes, on a thread of the
+    /// flow's own; then the deliveries go back to the queue.
+    pub fn ask_all(&self) {
+        while let Some(work) = self.asked.pop(|_| true) {
+            if !work.ticket.lease.is_alive() {
+                continue;
+            }
+            let decode = || self.engine.decode(&work.delivery);
+            match catch_unwind(AssertUnwindSafe(|| self.persist(&work, decode))) {
+                Err(_) => self.refuse(&work, &panicked(Room::Decode)),
+                Ok(None) => {}
+                Ok(Some(Err(reject))) => self.refuse(&work, &Outcome::Reject(reject)),
+                // The schema is known from here on.
+                Ok(Some(Ok(_))) => self.enqueue(work),
+            }
+        }
     }
 
     fn prepare_part(self: &Arc<Self>, work: &Arc<Work>, document: &Document, reader: &mut Reader) {
@@ -200,9 +265,11 @@ impl Running {
         });
     }
 
-    /// Ends [`Self::finish_all`] once the model has answered what it was given.
+    /// Ends [`Self::ask_all`], and [`Self::finish_all`] once the model has answered what it was
+    /// given.
     pub fn close(&self) {
         drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.asked.close());
     }
 
     /// Assembles, judges and routes what comes back from the model, until the channel closes.
@@ -235,11 +302,7 @@ impl Running {
 
     /// The delivery as a whole is refused.
     fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
-        {
-            let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.open_count = 1;
-            parts.outgoing = vec![None];
-        }
+        *work.parts() = Parts::of(1);
         self.end(work, 0, outcome);
     }
 
@@ -247,22 +310,10 @@ impl Running {
     fn end(&self, work: &Arc<Work>, part: u32, outcome: &Outcome) {
         let route = |outcome: &Outcome| self.router.route(outcome, &work.delivery, part);
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
-        let outgoing = match routed.unwrap_or_else(|_| route(&panicked(Room::Route))) {
-            Ok(outgoing) => outgoing,
-            // A record that its own schema does not take: nothing of this flow can be published.
-            Err(fault) => return self.shared.shutdown.stop(Stop::Fault(fault.chain())),
-        };
-        let all = {
-            let mut parts = work.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            let slot = usize::try_from(part).ok().and_then(|part| parts.outgoing.get_mut(part));
-            if let Some(slot) = slot {
-                *slot = Some(outgoing);
-            }
-            parts.open_count -= 1;
-            (parts.open_count == 0).then(|| std::mem::take(&mut parts.outgoing))
-        };
+        let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
+        let all = work.parts().end(part, outgoing);
         if let Some(all) = all {
-            self.settle(work, all.into_iter().flatten().collect());
+            self.settle(work, all);
         }
     }
 
@@ -294,8 +345,40 @@ impl Running {
                 return None;
             }
             tracing::warn!(pipeline = self.pipeline(), error = fault.chain(), "trying again");
-            std::thread::sleep(pause);
+            self.shared.shutdown.rest(pause);
             pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Parts;
+
+    #[test]
+    #[should_panic(expected = "ended twice")]
+    fn a_part_that_ends_twice_stops_the_worker() {
+        let mut parts = Parts::of(2);
+        assert!(parts.end(1, ()).is_none());
+        parts.end(1, ());
+    }
+
+    proptest! {
+        #[test]
+        fn parts_leave_together_and_in_order_in_whatever_order_they_end(
+            order in (1..40_u32).prop_flat_map(|count| {
+                Just((0..count).collect::<Vec<_>>()).prop_shuffle()
+            }),
+        ) {
+            let mut parts = Parts::of(order.len());
+            let (last, others) = order.split_last().unwrap();
+            for part in others {
+                prop_assert!(parts.end(*part, *part).is_none());
+            }
+            let all = parts.end(*last, *last).unwrap();
+            prop_assert!(all.is_sorted() && all.len() == order.len());
         }
     }
 }

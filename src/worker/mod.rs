@@ -1,7 +1,7 @@
 //! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.
 //!
-//! Threads of a process: per flow one that polls (source), one that finishes and one that commits
-//! (sink); shared by all flows, those that prepare documents, each with a text child of its own,
+//! Threads of a process: per flow one that polls (source), one that asks the registry, one that
+//! finishes and one that commits (sink); shared by all flows, those that prepare documents, each with a text child of its own,
 //! and those that own an inference session; and one for health and signals.
 
 mod build;
@@ -34,15 +34,18 @@ use crate::types::Outgoing;
 /// Time between two looks at the session threads.
 const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Time between two looks at threads that should end.
+const JOIN_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A running worker.
 pub struct Worker {
     shutdown: Shutdown,
     shared: Shared,
     flows: Vec<Arc<Running>>,
     /// Threads that end with the flows: sources and sinks.
-    edges: Vec<JoinHandle<()>>,
+    edges: Vec<Supervised>,
     /// Threads that serve all flows and end after them.
-    middle: Vec<JoinHandle<()>>,
+    middle: Vec<Supervised>,
     pool: infer::Pool,
 }
 
@@ -90,23 +93,23 @@ impl Worker {
         self.shutdown.clone()
     }
 
-    /// Waits until the worker has stopped; an error where a flow could not go on.
+    /// Waits until the worker has stopped, by the deadline of its drain; an error where a flow could
+    /// not go on.
     pub fn wait(self) -> Result<(), Fault> {
         while !self.shutdown.wait(SUPERVISE_INTERVAL) {
             if self.pool.is_failed() {
                 self.shutdown.stop(Stop::Fault("a session thread panicked".to_owned()));
             }
         }
-        for edge in self.edges {
-            join(edge);
-        }
+        let mut left = join_all(self.edges, &self.shutdown);
         drop(self.shared.queue.close());
         for flow in &self.flows {
             flow.close();
         }
         self.pool.close();
-        for thread in self.middle {
-            join(thread);
+        left.extend(join_all(self.middle, &self.shutdown));
+        if !left.is_empty() {
+            tracing::warn!(threads = ?left, "the deadline is over; these threads are left behind");
         }
         match self.shutdown.stopped() {
             Some(Stop::Fault(chain)) => Err(Fault::plain(FaultClass::Fatal, chain)),
@@ -175,33 +178,38 @@ impl Worker {
             Arc::clone(&self.shared.metrics),
         )?;
         sink.join(&self.shutdown)?;
-        self.add_finisher(Arc::clone(&running), finished);
+        self.add_own(&running, finished);
         self.flows.push(running);
         Ok((source, sink))
     }
 
-    fn add_finisher(
-        &mut self,
-        running: Arc<Running>,
-        finished: std::sync::mpsc::Receiver<Finished>,
-    ) {
-        let thread = self.supervised("finish", move || {
-            running.finish_all(&finished);
+    /// The threads of a flow in the middle.
+    fn add_own(&mut self, running: &Arc<Running>, finished: std::sync::mpsc::Receiver<Finished>) {
+        let flow = Arc::clone(running);
+        let finish = self.supervised("finish", move || {
+            flow.finish_all(&finished);
             Ok(())
         });
-        self.middle.push(thread);
+        let flow = Arc::clone(running);
+        let ask = self.supervised("ask", move || {
+            flow.ask_all();
+            Ok(())
+        });
+        self.middle.extend([finish, ask]);
     }
 
     fn add_preparer(&mut self, launch: Launch) {
         let flows = self.flows.clone();
-        let queue = Arc::clone(&self.shared.queue);
+        let (queue, metrics) = (Arc::clone(&self.shared.queue), Arc::clone(&self.shared.metrics));
         let thread = self.supervised("prepare", move || {
             let mut reader = Reader::new(launch);
             let flow_of = |id: FlowId| flows.iter().find(|flow| flow.id == id);
             let has_room = |id| flow_of(id).is_some_and(|flow| flow.has_room());
             while let Some(work) = queue.pop(has_room) {
                 let Some(flow) = flow_of(work.flow) else { continue };
+                let before = reader.children_started();
                 flow.prepare(&work, &mut reader);
+                metrics.children_started(reader.children_started() - before);
             }
             Ok(())
         });
@@ -231,19 +239,19 @@ impl Worker {
     /// A thread whose fault or panic stops the worker.
     fn supervised(
         &self,
-        name: &str,
+        name: &'static str,
         work: impl FnOnce() -> Result<(), Fault> + Send + 'static,
-    ) -> JoinHandle<()> {
+    ) -> Supervised {
         let shutdown = self.shutdown.clone();
-        let told = name.to_owned();
-        thread::spawn(move || {
+        let handle = thread::spawn(move || {
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             match done {
                 Ok(Ok(())) => {}
                 Ok(Err(fault)) => shutdown.stop(Stop::Fault(fault.chain())),
-                Err(_) => shutdown.stop(Stop::Fault(format!("the thread `{told}` panicked"))),
+                Err(_) => shutdown.stop(Stop::Fault(format!("the thread `{name}` panicked"))),
             }
-        })
+        });
+        Supervised { name, handle }
     }
 }
 
@@ -256,7 +264,45 @@ pub fn connection(kafka: &settings::Kafka) -> Result<Connection, Fault> {
     })
 }
 
-fn join(thread: JoinHandle<()>) {
-    // A panic was caught and told by the thread itself.
-    drop(thread.join());
+/// A thread of the worker; its panic is caught and told by itself.
+struct Supervised {
+    name: &'static str,
+    handle: JoinHandle<()>,
+}
+
+/// Waits for `threads`, but not past the time by which the process should be gone: a broker that
+/// does not answer keeps the closing of a client waiting for minutes. Names those that did not end.
+fn join_all(threads: Vec<Supervised>, shutdown: &Shutdown) -> Vec<&'static str> {
+    let mut left = threads;
+    loop {
+        left.retain(|thread| !thread.handle.is_finished());
+        if left.is_empty() || shutdown.until_exit() == Some(Duration::ZERO) {
+            return left.into_iter().map(|thread| thread.name).collect();
+        }
+        thread::sleep(JOIN_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{Supervised, join_all};
+    use crate::shutdown::{Shutdown, Stop};
+
+    #[test]
+    fn a_thread_that_hangs_does_not_outlive_the_deadline() {
+        let shutdown = Shutdown::new(Duration::from_millis(300));
+        shutdown.stop(Stop::Drain);
+        let (ends, hangs) = sync_channel::<()>(0);
+        let quick = Supervised { name: "quick", handle: thread::spawn(|| {}) };
+        let handle = thread::spawn(move || assert!(hangs.recv().is_err()));
+        let begun = Instant::now();
+        let left = join_all(vec![quick, Supervised { name: "hangs", handle }], &shutdown);
+        assert_eq!(left, ["hangs"]);
+        assert!((Duration::from_millis(300)..Duration::from_secs(30)).contains(&begun.elapsed()));
+        drop(ends);
+    }
 }

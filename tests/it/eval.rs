@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Parser;
 use serde_json::{Value, json};
-use sluice::eval::{EvalArgs, Report, measure};
+use sluice::eval::{EvalArgs, Figures, Report, measure};
 use sluice::text::Launch;
 
 use crate::onnx::{bundle_dir, library};
@@ -53,12 +53,13 @@ fn a_plain_clause_is_found_and_counted() {
     let without = "The weather was fine, and nobody spoke of contracts at all.";
     let data = data_set(&[record(&with, &[("Governing Law", law)]), record(without, &[])]);
     let report = evaluate(data.path(), &[]).unwrap();
-    assert_eq!(report.text.documents, 2);
     assert!(report.pdf.is_none());
-    let label = report.text.labels.iter().find(|label| label.label == "Governing Law").unwrap();
+    let Figures::Clauses(figures) = report.text else { panic!("{:?}", report.text) };
+    assert_eq!(figures.documents, 2);
+    let label = figures.labels.iter().find(|label| label.label == "Governing Law").unwrap();
     assert_eq!((label.documents, label.spans, label.flag_ap), (1, 1, Some(1.0)));
     assert_eq!(label.span_aupr, Some(1.0));
-    let other = report.text.labels.iter().find(|label| label.label == "Insurance").unwrap();
+    let other = figures.labels.iter().find(|label| label.label == "Insurance").unwrap();
     assert_eq!((other.documents, other.flag_ap, other.span_aupr), (0, None, None));
 }
 

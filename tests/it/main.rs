@@ -1,12 +1,16 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod bundles;
+#[cfg(test)]
 #[cfg(feature = "test-data")]
 mod data;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod eval;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]

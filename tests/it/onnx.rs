@@ -1,11 +1,11 @@
-//! The real model: a document gives the same bits in any company, and the decoder gives the
-//! reference's numbers.
+//! The real model: a document gives the same bits in any company, and what does not fit is refused.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, LazyLock};
 
+use serde_json::{Value, json};
 use sluice::chunk::{self, Tokenizer};
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
@@ -86,7 +86,9 @@ fn scores(receiver: &Receiver<Answer>) -> Vec<WindowScores> {
 }
 
 fn bits(scores: &[WindowScores]) -> Vec<(usize, Vec<u32>)> {
-    let bits = |scores: &WindowScores| scores.logits.iter().map(|logit| logit.to_bits()).collect();
+    let bits = |scores: &WindowScores| {
+        scores.logits.iter().chain(&scores.classes).map(|logit| logit.to_bits()).collect()
+    };
     scores.iter().map(|scores| (scores.window, bits(scores))).collect()
 }
 
@@ -154,7 +156,10 @@ fn rows_that_share_a_call_change_each_other() {
     let rows: Vec<&Chunk> = chunks.windows.iter().collect();
     assert!(rows.len() >= 2);
     let in_calls_of = |session: &mut Session, count: usize| -> Vec<Vec<f32>> {
-        rows.chunks(count).flat_map(|rows| session.logits(rows).unwrap()).collect()
+        rows.chunks(count)
+            .flat_map(|rows| session.scores(rows).unwrap())
+            .map(|row| row.logits)
+            .collect()
     };
     let alone = in_calls_of(&mut session, 1);
     let from_pool: Vec<Vec<f32>> = scores(&rig.submit(Arc::clone(&chunks.windows), 0))
@@ -240,6 +245,49 @@ fn the_engine_names_version_provider_and_processor() {
     assert!(!RIG.pool.is_failed());
 }
 
+/// What the heads of a bundle need is compared with the model before any document comes.
+#[test]
+fn a_model_that_does_not_fit_its_heads_is_refused_at_start() {
+    let manifest = std::fs::read(bundle_dir().join("bundle.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let classes = json!({"kind": "classes", "name": "kind", "temperature": 1.0,
+                         "labels": [{"name": "lease"}, {"name": "loan"}]});
+    let columns = RIG.bundle.heads.token_columns();
+    let needed = format!("need Float32 of 3 dimensions and {} columns", columns - 1);
+    for (change, expected) in [
+        (vec![manifest["heads"][0].clone(), classes.clone()], "it has no output `classes`"),
+        (vec![classes], "it has an output `logits`, but no head"),
+        (
+            {
+                let mut head = manifest["heads"][0].clone();
+                head["labels"].as_array_mut().unwrap().pop();
+                vec![head]
+            },
+            needed.as_str(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["model.onnx", "tokenizer.json"] {
+            std::os::unix::fs::symlink(bundle_dir().join(name), folder.path().join(name)).unwrap();
+        }
+        let manifest = Value::Object(
+            manifest
+                .as_object()
+                .cloned()
+                .unwrap()
+                .into_iter()
+                .map(
+                    |(key, value)| if key == "heads" { (key, json!(change)) } else { (key, value) },
+                )
+                .collect(),
+        );
+        std::fs::write(folder.path().join("bundle.json"), manifest.to_string()).unwrap();
+        let bundle = Arc::new(Bundle::load(folder.path()).unwrap());
+        let message = start(&bundle, 1, Device::Cpu, library()).err().unwrap();
+        assert!(message.contains(expected) && message.contains("model.onnx"), "{message}");
+    }
+}
+
 #[test]
 fn findings_do_not_depend_on_the_order_of_windows() {
     let rig = &*RIG;
@@ -259,85 +307,4 @@ fn stopping_a_lease_is_seen_between_windows() {
     let receiver = submit(&rig.pool.handle(), windows, FlowId(3), Arc::clone(&cancelled));
     cancelled.store(true, Ordering::Relaxed);
     assert!(matches!(receiver.recv().unwrap(), Answer::Cancelled));
-}
-
-/// One case of `decoder_fixture.json`, written by `training/fixture.py`.
-#[derive(serde::Deserialize)]
-struct Case {
-    text: String,
-    ids: Vec<i64>,
-    starts: Vec<usize>,
-    ends: Vec<usize>,
-    quiet_logit: f32,
-    /// Logits by label, token by token; labels that are not listed are quiet.
-    logits: std::collections::BTreeMap<usize, Vec<f32>>,
-    spans: Vec<GoldenSpan>,
-    flags: Vec<f64>,
-}
-
-#[derive(serde::Deserialize)]
-struct GoldenSpan {
-    label: usize,
-    start: usize,
-    end: usize,
-    confidence: f64,
-}
-
-#[derive(serde::Deserialize)]
-struct Fixture {
-    cases: Vec<Case>,
-}
-
-/// Scores as if the model had given the fixture's logits.
-fn as_scored(case: &Case, chunks: &Chunks, label_count: usize) -> Vec<WindowScores> {
-    let logit = |token: usize, label: usize| {
-        case.logits.get(&label).map_or(case.quiet_logit, |column| column[token])
-    };
-    let row = |token: usize| (0..label_count).map(move |label| logit(token, label));
-    let windows = chunks.windows.iter().enumerate();
-    windows
-        .map(|(window, chunk)| {
-            let logits = chunk.owned.clone().flat_map(row).collect();
-            WindowScores { window, logits }
-        })
-        .collect()
-}
-
-#[test]
-fn the_decoder_gives_the_numbers_of_the_reference() {
-    let rig = &*RIG;
-    let json = std::fs::read(bundle_dir().join("decoder_fixture.json")).unwrap();
-    let fixture: Fixture = serde_json::from_slice(&json).unwrap();
-    let mut span_count = 0;
-    for case in &fixture.cases {
-        let text = Text::from_pages([case.text.clone()]);
-        let chunks = chunk::chunk(&text, &rig.tokenizer, &rig.bundle).unwrap();
-        let ids: Vec<i64> = chunks
-            .windows
-            .iter()
-            .flat_map(|chunk| {
-                let first = 1 + chunk.owned.start - chunk.tokens.start;
-                chunk.ids[first..first + chunk.owned.len()].to_vec()
-            })
-            .collect();
-        assert_eq!(ids, case.ids);
-        let scalars = |offset: usize| text.scalars_before(offset);
-        assert!(chunks.tokens.iter().map(|token| scalars(token.start)).eq(case.starts.clone()));
-        assert!(chunks.tokens.iter().map(|token| scalars(token.end)).eq(case.ends.clone()));
-
-        let scores = as_scored(case, &chunks, rig.bundle.labels.len());
-        let (findings, flags) = infer::findings(&scores, &chunks, &text, &rig.bundle);
-        assert_eq!(findings.len(), case.spans.len());
-        for (found, golden) in findings.iter().zip(&case.spans) {
-            let place = (found.label, scalars(found.span.start), scalars(found.span.end));
-            assert_eq!(place, (golden.label, golden.start, golden.end));
-            assert!((f64::from(found.confidence) - golden.confidence).abs() < 1e-6);
-        }
-        span_count += findings.len();
-        assert_eq!(flags.len(), case.flags.len());
-        for (flag, golden) in flags.iter().zip(&case.flags) {
-            assert!((f64::from(flag.confidence) - golden).abs() < 1e-6, "label {}", flag.label);
-        }
-    }
-    assert!(span_count >= 5, "the fixture shows something");
 }

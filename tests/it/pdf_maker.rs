@@ -71,6 +71,15 @@ impl Stream {
         Self { filters: "", bytes: format!("BT /F1 12 Tf 72 720 Td ({text}) Tj ET").into_bytes() }
     }
 
+    /// Lines of text at these places: from the left, from the bottom.
+    pub fn lines(lines: &[(u16, u16, &str)]) -> Self {
+        let content = lines.iter().fold(String::new(), |mut content, (left, bottom, words)| {
+            writeln!(content, "BT /F1 12 Tf {left} {bottom} Td ({words}) Tj ET").unwrap();
+            content
+        });
+        Self { filters: "", bytes: content.into_bytes() }
+    }
+
     /// `pattern` over and over, `times` times, deflated twice: some 25,000 times smaller.
     pub fn bomb(pattern: &[u8], times: usize) -> Self {
         let once = Deflated::repeat(b"", pattern, times);

@@ -433,3 +433,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_out_of_its_columns_range_is_told_by_its_column_and_spoils_no_other_record() {
+    let mut large = sample();
+    for field in &mut large.extraction.fields {
+        for value in &mut field.values {
+            value.evidence.page = u32::MAX;
+        }
+    }
+    let codec = codec(Form::SingleObject);
+    let told = codec.record(&large).unwrap_err().to_string();
+    assert_eq!(told, "the value of `evidence.page` does not fit its Avro type int");
+    assert!(codec.record(&sample()).is_ok());
+}

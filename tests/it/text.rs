@@ -91,6 +91,34 @@ fn pages_are_kept() {
 }
 
 #[test]
+fn paragraphs_of_a_pdf_are_parted_by_blank_lines() {
+    let first = Stream::lines(&[
+        (72, 700, "10. Licence"),
+        (72, 672, "HealthGate grants to the publishers"),
+        (72, 658, "a licence to its software for:"),
+        (90, 630, "\\(a\\) the purposes of this agreement"),
+        (90, 602, "\\(b\\) what the publishers of"),
+    ]);
+    let second = Stream::lines(&[
+        (90, 700, "this agreement want"),
+        (72, 672, "11. Term"),
+        (72, 658, "It ends in May"),
+        (300, 40, "Source: a register, 11/8/1999"),
+    ]);
+    let file = pdf(&Pdf::of_pages(&[first, second]));
+    let text = read(&mut Reader::new(launch()), &file, &limits(PdfEngine::Pdfium)).ok().unwrap();
+    let pages: Vec<_> = text.pages().iter().map(|page| text.slice(*page).unwrap()).collect();
+    assert_eq!(
+        pages,
+        [
+            "10. Licence\n\nHealthGate grants to the publishers\na licence to its software for:\n\
+             (a) the purposes of this agreement\n\n(b) what the publishers of\n",
+            "this agreement want\n\n11. Term\nIt ends in May\n\nSource: a register, 11/8/1999\n",
+        ]
+    );
+}
+
+#[test]
 fn html_and_plain_text_are_read_in_their_character_sets() {
     let mut reader = Reader::new(launch());
     let cases = [

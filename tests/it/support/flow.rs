@@ -12,18 +12,35 @@ use super::kafka::{self, Input, Seen};
 use super::process::Process;
 use super::{unique, wait_for};
 
-/// Name of the pipeline in every test.
-pub(crate) const PIPELINE: &str = "contracts";
+/// Name of the pipeline, where a test does not choose one.
+const PIPELINE: &str = "contracts";
 
 /// A pipeline folder and its topics.
 pub(crate) struct Flow {
     _folder: TempDir,
     dir: PathBuf,
+    name: String,
+    servers: String,
     prefix: String,
     pub(crate) input: String,
     pub(crate) record: String,
     pub(crate) review: String,
     pub(crate) reject: String,
+}
+
+/// What a test may choose.
+struct Spec<'a> {
+    servers: &'a str,
+    name: &'a str,
+    partitions: i32,
+    format: &'a str,
+    extra: &'a str,
+}
+
+impl<'a> Spec<'a> {
+    const fn usual(servers: &'a str) -> Self {
+        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "" }
+    }
 }
 
 /// Where the real pipeline stands.
@@ -40,11 +57,30 @@ impl Flow {
 
     /// Likewise, with output in `format`.
     pub(crate) fn with(partitions: i32, format: &str, extra: &str) -> Self {
-        let topic = |stem| kafka::create_topic(stem, partitions, &[]);
+        Self::build(&Spec { partitions, format, extra, ..Spec::usual(kafka::brokers()) })
+    }
+
+    /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
+    }
+
+    /// Likewise on one partition at these servers, which `wait_for` and the like do not read.
+    pub(crate) fn at(servers: &str) -> Self {
+        Self::build(&Spec::usual(servers))
+    }
+
+    fn build(spec: &Spec<'_>) -> Self {
+        let &Spec { servers, name, partitions, format, extra } = spec;
         let large = [("max.message.bytes", "16777216")];
-        let input = kafka::create_topic("documents", partitions, &large);
-        let record = topic("records");
-        let (review, reject) = (topic("reviews"), topic("rejects"));
+        let topic = |stem: &str, configs: &[(&str, &str)]| {
+            let topic = unique(stem);
+            kafka::create_topic_at(servers, &topic, partitions, configs);
+            topic
+        };
+        let input = topic("documents", &large);
+        let record = topic("records", &[]);
+        let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
         let yaml = source
@@ -52,18 +88,21 @@ impl Flow {
             .replace("contracts.records", &record)
             .replace("contracts.reviews", &review)
             .replace("contracts.rejects", &reject)
+            .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
             .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
             &format!("  topic: {input}\n  group: {}\n", unique("group")),
         );
         let folder = TempDir::new().unwrap();
-        let dir = folder.path().join("pipelines/contracts");
+        let dir = folder.path().join("pipelines").join(name);
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(root.join("models"), folder.path().join("models")).unwrap();
         std::fs::write(dir.join("pipeline.yaml"), format!("{yaml}\n{extra}\n")).unwrap();
         std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
-        Self { _folder: folder, dir, prefix: unique("flow"), input, record, review, reject }
+        let (name, servers) = (name.to_owned(), servers.to_owned());
+        let prefix = unique("flow");
+        Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject }
     }
 
     /// The folder, for the command line.
@@ -73,7 +112,7 @@ impl Flow {
 
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
-        let mut all = vec!["run", self.dir(), "--brokers", kafka::brokers()];
+        let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
         }
@@ -139,7 +178,7 @@ impl Flow {
             .collect();
         let outcomes: Vec<_> =
             self.seen().into_iter().map(|(kind, seen)| outcome(kind, &seen)).collect();
-        checker::check(PIPELINE, &inputs, &outcomes)
+        checker::check(&self.name, &inputs, &outcomes)
     }
 }
 

@@ -10,11 +10,11 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -31,7 +31,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A broker of our own. Dropping it kills it.
 pub(crate) struct Broker {
     address: String,
-    _process: Process,
+    process: Process,
 }
 
 impl Broker {
@@ -60,12 +60,17 @@ impl Broker {
         command.arg("-cp").arg(jars);
         let mut process = Process::spawn("kafka", command);
         jvm::wait_until_ready(&mut process, "Apache Kafka", || answers(&address));
-        Self { address, _process: process }
+        Self { address, process }
     }
 
     /// `host:port`, for `bootstrap.servers`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Stops it where it stands: connections stay open, and nothing answers any more.
+    pub(crate) fn freeze(&self) {
+        self.process.freeze();
     }
 }
 
@@ -143,20 +148,69 @@ fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
 /// When the broker refuses.
 pub(crate) fn create_topic(stem: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
     let name = unique(stem);
+    create_topic_at(brokers(), &name, partitions, configs);
+    name
+}
+
+/// Creates the topic `name` at these servers.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn create_topic_at(
+    servers: &str,
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) {
     let topic = NewTopic {
-        name: &name,
+        name,
         num_partitions: partitions,
         replication: TopicReplication::Fixed(1),
         config: configs.to_vec(),
     };
-    let admin: AdminClient<DefaultClientContext> = create(&client());
+    agreed(administer(servers, async |admin, options| {
+        admin.create_topics([&topic], options).await
+    }));
+}
+
+/// Creates the topic `name` with one partition at [`brokers`]; false while the name is taken.
+///
+/// # Panics
+/// When nobody answers.
+pub(crate) fn try_create_topic(name: &str) -> bool {
+    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    let results =
+        administer(brokers(), async |admin, options| admin.create_topics([&topic], options).await);
+    results.iter().all(Result::is_ok)
+}
+
+/// Deletes a topic at [`brokers`].
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn delete_topic(name: &str) {
+    agreed(administer(brokers(), async |admin, options| {
+        admin.delete_topics(&[name], options).await
+    }));
+}
+
+fn agreed(results: Vec<TopicResult>) {
+    for result in results {
+        result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
+    }
+}
+
+fn administer(
+    servers: &str,
+    ask: impl AsyncFnOnce(
+        &AdminClient<DefaultClientContext>,
+        &AdminOptions,
+    ) -> KafkaResult<Vec<TopicResult>>,
+) -> Vec<TopicResult> {
+    let admin = create(ClientConfig::new().set("bootstrap.servers", servers));
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
-    let results = runtime.block_on(admin.create_topics([&topic], &options));
-    for result in results.expect("asking for a topic") {
-        result.unwrap_or_else(|(topic, code)| panic!("creating topic `{topic}`: {code}"));
-    }
-    name
+    runtime.block_on(ask(&admin, &options)).expect("asking for a topic")
 }
 
 /// One message to produce. Without a partition the key decides, as in Java's client.

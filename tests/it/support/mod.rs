@@ -7,6 +7,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod flow;
+pub(crate) mod gate;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
 pub(crate) mod process;

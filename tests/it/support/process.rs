@@ -62,6 +62,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// SIGSTOP: it lives and does nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
     /// Waits for the end of the child.
     ///
     /// # Panics

@@ -1,18 +1,17 @@
-//! `one label's logits over a document -> its candidate spans and the flag's probability`
-//! (`training/DECODER.md`, decoder version 1).
+//! `one label's logits over a document -> its candidate spans and the flag's probability`, for a
+//! multilabel head (`training/DECODER.md`).
 //!
-//! All arithmetic is in double precision and sums run from left to right, as in the reference.
 //! Deliberately applies no threshold: `scores` does.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::numbers::{count, largest, logit, regression, sigmoid};
+use super::scores::Candidate;
 use super::sentences;
-use crate::config::bundle::{Label, SpanCalibration, Unit};
+use crate::config::heads::{Label, SpanCalibration, Unit};
 use crate::types::{Span, Text, TokenSpan};
 
-/// Probabilities are kept so far from 0 and 1 before a logarithm is taken.
-const CLAMP: f64 = 1e-9;
 /// Distance in tokens after which a span's place counts as much as its first 256 tokens.
 const PLACE_TOKENS: f64 = 256.0;
 
@@ -22,17 +21,6 @@ pub(super) struct Page<'a> {
     tokens: &'a [TokenSpan],
     /// Token ranges of the sentences that hold a token.
     sentences: Vec<Range<usize>>,
-}
-
-/// A span that might carry the label.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
-    /// Index of the label in the bundle.
-    pub label: usize,
-    /// Where.
-    pub span: Span,
-    /// Calibrated probability.
-    pub confidence: f64,
 }
 
 /// One label's scores, token by token.
@@ -124,14 +112,24 @@ impl<'a> Page<'a> {
         candidates.truncate(spans_max);
     }
 
-    /// The best token, for sentences averaged with the best sentence.
+    /// The best token, for sentences mixed with the two best sentences; a lone one counts as
+    /// both.
     fn flag_score(&self, unit: Unit, column: &Column) -> f64 {
-        let token = largest(&column.logits);
+        let token = largest(column.logits.iter().copied());
         match unit {
             Unit::Phrase { .. } => token,
             Unit::Sentence => {
-                let sentences = self.sentences.iter().map(|range| column.mean_logit(range));
-                0.5 * token + 0.5 * sentences.fold(f64::NEG_INFINITY, f64::max)
+                let (mut best, mut second) = (f64::NEG_INFINITY, None);
+                for range in &self.sentences {
+                    let score = column.mean_logit(range);
+                    if score > best {
+                        second = best.is_finite().then_some(best);
+                        best = score;
+                    } else {
+                        second = Some(second.unwrap_or(score).max(score));
+                    }
+                }
+                0.4 * token + 0.4 * best + 0.2 * second.unwrap_or(best)
             }
         }
     }
@@ -199,7 +197,7 @@ impl Column {
     }
 
     fn largest(&self, range: &Range<usize>) -> f64 {
-        largest(self.logits.get(range.clone()).unwrap_or_default())
+        largest(self.logits.get(range.clone()).unwrap_or_default().iter().copied())
     }
 
     /// Half how strong the tokens are together, half how strong the best of them is.
@@ -216,13 +214,8 @@ impl Column {
             count(range.len()).ln(),
             (1.0 + count(range.start) / PLACE_TOKENS).ln(),
         ];
-        let weighted = calibration.weights.into_iter().zip(features);
-        sigmoid(weighted.fold(calibration.bias, |sum, (weight, feature)| sum + weight * feature))
+        regression(calibration.bias, calibration.weights, features)
     }
-}
-
-fn largest(logits: &[f64]) -> f64 {
-    logits.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// What makes two phrases the same answer: their word characters, ASCII in lower case.
@@ -235,33 +228,12 @@ const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '\u{c0}'..='\u{24f}')
 }
 
-/// The logistic function, in the form that never overflows.
-fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
-    }
-}
-
-fn logit(p: f64) -> f64 {
-    let p = p.clamp(CLAMP, 1.0 - CLAMP);
-    (p / (1.0 - p)).ln()
-}
-
-/// A count as a number to reckon with.
-fn count(tokens: usize) -> f64 {
-    // Limit: a text has fewer than 2^32 tokens, since its bytes are fewer.
-    f64::from(u32::try_from(tokens).unwrap_or(u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use std::ops::Range;
 
-    use super::{Page, key, logit, runs, sigmoid};
-    use crate::config::bundle::{FlagCalibration, Label, SpanCalibration, Unit};
+    use super::{Page, key, runs, sigmoid};
+    use crate::config::heads::{FlagCalibration, Label, SpanCalibration, Unit};
     use crate::types::{Span, Text};
 
     fn phrase(spans_max: usize) -> Unit {
@@ -348,15 +320,24 @@ mod tests {
     }
 
     #[test]
-    fn the_key_keeps_word_characters_only() {
-        assert_eq!(key(" A-c.M\u{c9} 7\u{4e2d}\u{201d}"), "acm\u{c9}7");
+    fn the_flag_of_sentences_mixes_the_two_best() {
+        let marked = "One is. Two is. Three is.";
+        // Sentences of equal tokens: their mean logit is that of each token.
+        for (logits, expected) in [
+            ([1.0, 1.0, 2.0, 2.0, -3.0, -3.0], 0.8 * 2.0 + 0.2),
+            ([2.0, 2.0, 1.0, 1.0, -3.0, -3.0], 0.8 * 2.0 + 0.2),
+            ([-3.0, -3.0, 1.0, 1.0, 2.0, 2.0], 0.8 * 2.0 + 0.2),
+            ([2.0, 2.0, -3.0, -3.0, 2.0, 2.0], 2.0),
+        ] {
+            let (text, tokens) = page(marked);
+            let page = Page::new(&text, &tokens);
+            let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, &logits);
+            assert!((flag - sigmoid(expected)).abs() < 1e-12, "{logits:?}: {flag}");
+        }
     }
 
     #[test]
-    fn logit_and_sigmoid_stay_finite() {
-        for x in [-1e9, -30.0, 0.0, 30.0, 1e9] {
-            assert!(logit(sigmoid(x)).is_finite());
-        }
-        assert!((logit(sigmoid(1.25)) - 1.25).abs() < 1e-12);
+    fn the_key_keeps_word_characters_only() {
+        assert_eq!(key(" A-c.M\u{c9} 7\u{4e2d}\u{201d}"), "acm\u{c9}7");
     }
 }

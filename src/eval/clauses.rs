@@ -1,4 +1,4 @@
-//! `predictions, answers -> figures`, as a table for people and as JSON.
+//! `candidates and flags, answers -> figures`, as a table for people and as JSON.
 //!
 //! Pure but for writing the table. The names in JSON are those of `training/evaluate.py`.
 
@@ -6,12 +6,14 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::predict::Prediction;
+use super::data::Record;
+use super::labels::Labels;
+use super::predict::{Found, Prediction};
 use super::score::{
     Answers, Pairing, Predicted, Rates, Row, average_precision, calibration_error,
     precision_at_recall, ratio,
 };
-use crate::config::bundle::Bundle;
+use crate::config::heads::Heads;
 
 /// Labels with fewer positive documents do not count in the mean of flags.
 const POSITIVES_MIN: usize = 3;
@@ -20,9 +22,9 @@ const CONTAINED_LABEL: &str = "Parties";
 /// Recall at which precision is given, as in the paper on CUAD.
 const RECALL_WANTED: f64 = 0.8;
 
-/// All figures of one run over one data set.
+/// Figures of clauses.
 #[derive(Clone, Debug, Serialize)]
-pub struct Figures {
+pub struct ClauseFigures {
     /// Documents judged.
     pub documents: usize,
     /// Average precision of the flag per document, mean over labels with at least three positive
@@ -45,12 +47,12 @@ pub struct Figures {
     /// Expected calibration error of spans.
     pub span_ece: f64,
     /// Label by label, in the order of the bundle.
-    pub labels: Vec<LabelFigures>,
+    pub labels: Vec<ClauseLabelFigures>,
 }
 
 /// The figures of one label.
 #[derive(Clone, Debug, Serialize)]
-pub struct LabelFigures {
+pub struct ClauseLabelFigures {
     /// Name.
     pub label: String,
     /// Documents that have an answer.
@@ -70,51 +72,69 @@ pub struct LabelFigures {
 /// Flag of one label in one document: probability and truth.
 type FlagPair = (f64, bool);
 
-/// Judges `predictions` by `answers`; the n-th prediction is of document n.
-pub(super) fn figures(bundle: &Bundle, predictions: &[Prediction], answers: &Answers) -> Figures {
+/// The answers of `records`, by the labels of the model.
+pub(super) fn answers(records: &[Record], known: &Labels) -> Answers {
+    let mut answers = Answers::default();
+    for (document, record) in records.iter().enumerate() {
+        for gold in &record.golds {
+            let text = record.text.get(gold.span.range()).unwrap_or_default();
+            if let Some(label) = known.get(&gold.label) {
+                answers.add(document, label, text);
+            }
+        }
+    }
+    answers
+}
+
+/// Judges what `predictions` say of `labels` by `answers`; the n-th prediction is of document n.
+pub(super) fn figures(
+    heads: &Heads,
+    labels: &[usize],
+    predictions: &[Prediction],
+    answers: &Answers,
+) -> ClauseFigures {
+    let predicted = |(document, found): (usize, &Found)| Predicted {
+        document,
+        label: found.label,
+        text: found.text.clone(),
+        confidence: found.confidence,
+    };
     let spans: Vec<Predicted> = predictions
         .iter()
         .enumerate()
-        .flat_map(|(document, prediction)| {
-            let predicted = move |(label, text, confidence): &(usize, String, f64)| Predicted {
-                document,
-                label: *label,
-                text: text.clone(),
-                confidence: *confidence,
-            };
-            prediction.spans.iter().map(predicted)
-        })
+        .flat_map(|(document, one)| one.found.iter().map(move |found| (document, found)))
+        .filter(|(_, found)| labels.contains(&found.label))
+        .map(predicted)
         .collect();
     let rows = answers.rows(&spans, Pairing::OneToOne);
-    let contained_label = bundle.labels.iter().position(|label| label.name == CONTAINED_LABEL);
+    let contained_label = heads.label_names().position(|name| name == CONTAINED_LABEL);
     let authors = answers.rows(&spans, Pairing::Authors { contained_label });
     let golds = answers.count(None);
     let (span_aupr_one_to_one, curve) = average_precision(&rows, golds);
-    let flags: Vec<Vec<FlagPair>> =
-        (0..bundle.labels.len()).map(|label| flag_pairs(label, predictions, answers)).collect();
-    let labels: Vec<LabelFigures> = flags
+    let flags: Vec<(usize, Vec<FlagPair>)> =
+        labels.iter().map(|label| (*label, flag_pairs(*label, predictions, answers))).collect();
+    let labels: Vec<ClauseLabelFigures> = flags
         .iter()
-        .enumerate()
-        .map(|(label, flags)| label_figures(bundle, label, flags, &rows, answers))
+        .map(|(label, flags)| label_figures(heads, *label, flags, &rows, answers))
         .collect();
     let counted: Vec<f64> = labels
         .iter()
         .filter(|label| label.documents >= POSITIVES_MIN)
         .filter_map(|label| label.flag_ap)
         .collect();
-    let pooled: Vec<FlagPair> = flags.iter().flatten().copied().collect();
+    let pooled: Vec<FlagPair> = flags.iter().flat_map(|(_, pairs)| pairs).copied().collect();
     let hits: Vec<FlagPair> =
         rows.iter().map(|row| (row.confidence, row.found_count > 0)).collect();
-    Figures {
+    ClauseFigures {
         documents: predictions.len(),
         flag_map: counted.iter().sum::<f64>() * ratio(1, counted.len()),
-        flag_micro: flag_rates(bundle, &flags),
+        flag_micro: flag_rates(heads, &flags),
         flag_ece: calibration_error(&pooled),
         span_aupr_one_to_one,
         span_aupr_authors: average_precision(&authors, golds).0,
         span_recall_of_candidates: curve.last().map_or(0.0, |last| last.recall),
         span_p_at_80r: precision_at_recall(&curve, RECALL_WANTED),
-        span_micro: span_rates(bundle, &rows, golds),
+        span_micro: span_rates(heads, &rows, golds),
         span_ece: calibration_error(&hits),
         labels,
     }
@@ -122,19 +142,19 @@ pub(super) fn figures(bundle: &Bundle, predictions: &[Prediction], answers: &Ans
 
 fn flag_pairs(label: usize, predictions: &[Prediction], answers: &Answers) -> Vec<FlagPair> {
     let pair = |(document, prediction): (usize, &Prediction)| {
-        let probability = prediction.flags.get(label).copied().unwrap_or_default();
+        let probability = prediction.flags.get(&label).copied().unwrap_or_default();
         (probability, answers.has(document, label))
     };
     predictions.iter().enumerate().map(pair).collect()
 }
 
 fn label_figures(
-    bundle: &Bundle,
+    heads: &Heads,
     label: usize,
     flags: &[FlagPair],
     rows: &[Row],
     answers: &Answers,
-) -> LabelFigures {
+) -> ClauseLabelFigures {
     let documents = flags.iter().filter(|(_, is_true)| *is_true).count();
     let spans = answers.count(Some(label));
     let mut ranked: Vec<Row> = flags
@@ -149,26 +169,25 @@ fn label_figures(
     ranked.sort_by(|one, other| other.confidence.total_cmp(&one.confidence));
     let mine: Vec<Row> = rows.iter().filter(|row| row.label == label).copied().collect();
     let some = |count: usize, area: f64| (count > 0).then_some(area);
-    let parameters = bundle.labels.get(label);
-    let cut = parameters.map_or(f64::INFINITY, |label| label.flag_threshold);
-    LabelFigures {
-        label: parameters.map(|label| label.name.clone()).unwrap_or_default(),
+    let name = heads.label_names().nth(label).unwrap_or_default();
+    let cut = heads.flag_threshold(label);
+    ClauseLabelFigures {
+        label: name.to_owned(),
         documents,
         spans,
         flag_ap: some(documents, average_precision(&ranked, documents).0),
         flag: pair_rates(flags.iter().map(|pair| (*pair, cut))),
         span_aupr: some(spans, average_precision(&mine, spans).0),
-        span: span_rates(bundle, &mine, spans),
+        span: span_rates(heads, &mine, spans),
     }
 }
 
 /// Rates of all flags, each at the threshold of its label.
-fn flag_rates(bundle: &Bundle, flags: &[Vec<FlagPair>]) -> Rates {
-    let with_cut = bundle
-        .labels
-        .iter()
-        .zip(flags)
-        .flat_map(|(label, flags)| flags.iter().map(|pair| (*pair, label.flag_threshold)));
+fn flag_rates(heads: &Heads, flags: &[(usize, Vec<FlagPair>)]) -> Rates {
+    let with_cut = flags.iter().flat_map(|(label, pairs)| {
+        let cut = heads.flag_threshold(*label);
+        pairs.iter().map(move |pair| (*pair, cut))
+    });
     pair_rates(with_cut)
 }
 
@@ -184,11 +203,10 @@ fn pair_rates(flags: impl Iterator<Item = (FlagPair, f64)>) -> Rates {
 }
 
 /// Rates of the spans that reach the threshold of their label.
-fn span_rates(bundle: &Bundle, rows: &[Row], golds: usize) -> Rates {
+fn span_rates(heads: &Heads, rows: &[Row], golds: usize) -> Rates {
     let (mut hits, mut reported) = (0, 0);
     for row in rows {
-        let label = bundle.labels.get(row.label);
-        if label.is_some_and(|label| row.confidence >= label.threshold) {
+        if row.confidence >= heads.threshold(row.label) {
             reported += 1;
             hits += row.found_count;
         }
@@ -197,7 +215,7 @@ fn span_rates(bundle: &Bundle, rows: &[Row], golds: usize) -> Rates {
 }
 
 /// Writes `figures` as a table.
-pub(super) fn table(figures: &Figures, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn table(figures: &ClauseFigures, out: &mut dyn Write) -> io::Result<()> {
     let width = figures.labels.iter().map(|label| label.label.len()).max().unwrap_or_default();
     writeln!(
         out,
@@ -211,17 +229,13 @@ pub(super) fn table(figures: &Figures, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
             out,
             "{:width$}  {:5} {flag_ap:>5} {} {:7} {span_ap:>5} {}",
-            label.label,
-            label.documents,
-            rates(label.flag),
-            label.spans,
-            rates(label.span),
+            label.label, label.documents, label.flag, label.spans, label.span,
         )?;
     }
     let counted = figures.labels.iter().filter(|label| label.documents >= POSITIVES_MIN).count();
     writeln!(out)?;
-    writeln!(out, "flag, all labels          P, R, F1  {}", rates(figures.flag_micro))?;
-    writeln!(out, "spans, all labels         P, R, F1  {}", rates(figures.span_micro))?;
+    writeln!(out, "flag, all labels          P, R, F1  {}", figures.flag_micro)?;
+    writeln!(out, "spans, all labels         P, R, F1  {}", figures.span_micro)?;
     let mean = format!("flag AP, mean over {counted} labels with {POSITIVES_MIN} or more");
     for (name, value) in [
         (mean.as_str(), figures.flag_map),
@@ -235,8 +249,4 @@ pub(super) fn table(figures: &Figures, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{name:50} {value:.4}")?;
     }
     Ok(())
-}
-
-fn rates(rates: Rates) -> String {
-    format!("{:.3} {:.3} {:.3}", rates.precision, rates.recall, rates.f1)
 }
