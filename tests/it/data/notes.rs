@@ -178,7 +178,7 @@ fn most_marked_spans_are_read_as_their_type() {
     check("Age", &of(FieldKind::Integer), false, 0.95);
     check("Sex", &AttributeSpec { choices: sexes, ..of(FieldKind::Choice) }, false, 0.95);
     // What stays unread are ranges and pairs: "170/105 mm Hg", "15 to 20 percent".
-    check("Lab_value", &of(FieldKind::Number), true, 0.75);
-    check("Lab_value", &of(FieldKind::Unit), true, 0.6);
-    check("Duration", &of(FieldKind::Duration), true, 0.75);
+    check("Lab_value", &of(FieldKind::Number), true, 0.8);
+    check("Lab_value", &of(FieldKind::Unit), true, 0.7);
+    check("Duration", &of(FieldKind::Duration), true, 0.8);
 }
