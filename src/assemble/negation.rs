@@ -275,7 +275,12 @@ fn cue_before(words: &[Word]) -> Option<Span> {
     let stops = words.iter().enumerate().filter(|(_, word)| word.after_stop).map(|(at, _)| at);
     let from = ends.chain(stops).max().unwrap_or_default();
     let mut cues = found.iter().rev().filter(|one| one.role == Role::Before && one.start >= from);
-    let cue = cues.find(|cue| reaches(words.get(cue.end..).unwrap_or_default()))?;
+    let cue = cues.find(|cue| {
+        let between = words.get(cue.end..).unwrap_or_default();
+        // "non-tender" is not tender, but a "non-healing ulcer" is an ulcer.
+        let is_joined = words.get(cue.start).is_none_or(|word| word.text != "non");
+        between.is_empty() || (is_joined && reaches(between))
+    })?;
     place(words, cue)
 }
 
@@ -387,6 +392,7 @@ mod tests {
         check("gram-negative [sepsis]", None);
         check("[pulmonary embolism] could not be ruled out", None);
         check("presents with [cough]", None);
+        check("non-healing [ulcer]", None);
     }
 
     proptest! {
