@@ -3,10 +3,9 @@
 //! Deliberately does not repeat what `config` refuses ([`crate::config::load`]); a column that it
 //! cannot make a reader of is told with its key all the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use jiff::tz::Offset;
 use regex::{Regex, RegexBuilder};
 
 use super::choice::Choices;
@@ -83,10 +82,12 @@ pub(super) fn plan_fields(
             problems.push((format!("{at}.name"), problem));
         }
         let source = source(field, labels, &at, problems);
-        let way = match field.kind {
-            FieldKind::Class => Some(Way::Label(labels.names().to_vec())),
-            FieldKind::Section => Some(Way::Section),
-            kind => Wanted::of_field(kind, field).reader(&at, problems).map(Way::Words),
+        let way = if field.kind == FieldKind::Class {
+            Some(Way::Label(labels.names().to_vec()))
+        } else if field.kind == FieldKind::Section {
+            Some(Way::Section)
+        } else {
+            Wanted::of_field(field).reader(&at, problems).map(Way::Words)
         };
         let attributes: Vec<_> = field
             .attributes
@@ -167,19 +168,19 @@ fn attribute(
     at: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<PlannedAttribute> {
-    let is_attached = spec.all_labels().next().is_some();
-    let origin = match spec.kind {
-        FieldKind::Negated => Origin::Negated,
-        FieldKind::Section => Origin::Section,
-        FieldKind::Label => Origin::Label(labels.names().to_vec()),
-        kind => {
-            let reader = Wanted::of_attribute(kind, spec).reader(at, problems)?;
-            if is_attached {
-                let found = indices(spec.label.as_deref(), &spec.labels, labels, at, problems)?;
-                Origin::Attached { labels: found, reader, many: spec.many }
-            } else {
-                Origin::Own(reader)
-            }
+    let origin = if spec.kind == FieldKind::Negated {
+        Origin::Negated
+    } else if spec.kind == FieldKind::Section {
+        Origin::Section
+    } else if spec.kind == FieldKind::Label {
+        Origin::Label(labels.names().to_vec())
+    } else {
+        let reader = Wanted::of_attribute(spec).reader(at, problems)?;
+        if spec.all_labels().next().is_none() {
+            Origin::Own(reader)
+        } else {
+            let found = indices(spec.label.as_deref(), &spec.labels, labels, at, problems)?;
+            Origin::Attached { labels: found, reader, many: spec.many }
         }
     };
     Some(PlannedAttribute { name: spec.name.clone(), is_required: spec.required, origin })
@@ -190,17 +191,17 @@ struct Wanted<'a> {
     kind: FieldKind,
     near: Option<&'a str>,
     zone: Option<&'a str>,
-    choices: &'a std::collections::BTreeMap<String, Vec<String>>,
+    choices: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Wanted<'a> {
-    fn of_field(kind: FieldKind, spec: &'a FieldSpec) -> Self {
+    fn of_field(spec: &'a FieldSpec) -> Self {
         let (near, zone) = (spec.near.as_deref(), spec.zone.as_deref());
-        Self { kind, near, zone, choices: &spec.choices }
+        Self { kind: spec.kind, near, zone, choices: &spec.choices }
     }
 
-    fn of_attribute(kind: FieldKind, spec: &'a AttributeSpec) -> Self {
-        Self { kind, near: None, zone: spec.zone.as_deref(), choices: &spec.choices }
+    fn of_attribute(spec: &'a AttributeSpec) -> Self {
+        Self { kind: spec.kind, near: None, zone: spec.zone.as_deref(), choices: &spec.choices }
     }
 
     fn reader(&self, at: &str, problems: &mut Vec<Problem>) -> Option<Reader> {
@@ -222,7 +223,14 @@ impl<'a> Wanted<'a> {
             FieldKind::Date => Reader::Date(near),
             FieldKind::Duration => Reader::Duration(near),
             FieldKind::Jurisdiction => Reader::Jurisdiction,
-            FieldKind::Timestamp => Reader::Timestamp(self.offset(at, problems)?),
+            FieldKind::Timestamp => {
+                let offset = self.zone.map(timestamp::offset);
+                if offset == Some(None) {
+                    tell("zone", "it is no offset; write `Z` or `+02:00`".to_owned());
+                    return None;
+                }
+                Reader::Timestamp(offset.flatten())
+            }
             FieldKind::Integer => Reader::Integer,
             FieldKind::Number => Reader::Number,
             FieldKind::Comparator => Reader::Comparator,
@@ -236,17 +244,6 @@ impl<'a> Wanted<'a> {
                 return None;
             }
         })
-    }
-
-    /// The offset of `zone`: `Some(None)` where there is none.
-    fn offset(&self, at: &str, problems: &mut Vec<Problem>) -> Option<Option<Offset>> {
-        let Some(zone) = self.zone else { return Some(None) };
-        let offset = timestamp::offset(zone);
-        if offset.is_none() {
-            let problem = format!("`{zone}` is no offset; write `Z` or `+02:00`");
-            problems.push((format!("{at}.zone"), problem));
-        }
-        offset.map(Some)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `a value and its sentence -> the words that negate it`, in the manner of NegEx (Chapman et al.,
+//! `a value and its sentence -> the words that negate it`, in the manner of `NegEx` (Chapman et al.,
 //! A Simple Algorithm for Identifying Negated Findings and Diseases, 2001): cues before and after,
 //! pseudo-cues that look like them, and terms that end a cue's reach.
 //!
@@ -163,11 +163,14 @@ const END: &[&str] = &[
     "positive for",
 ];
 
-/// Phrases by their first word, as the words behind it; the longest of each role first.
-static PHRASES: LazyLock<BTreeMap<&str, Vec<(Vec<&str>, Role)>>> = LazyLock::new(|| {
+/// Phrases by their first word: the words behind it, and what the phrase does.
+type Phrases = BTreeMap<&'static str, Vec<(Vec<&'static str>, Role)>>;
+
+/// Every phrase; of one first word the longest of each role first.
+static PHRASES: LazyLock<Phrases> = LazyLock::new(|| {
     let lists =
         [(PSEUDO, Role::Pseudo), (BEFORE, Role::Before), (AFTER, Role::After), (END, Role::End)];
-    let mut phrases: BTreeMap<&str, Vec<(Vec<&str>, Role)>> = BTreeMap::new();
+    let mut phrases = Phrases::new();
     for (phrase, role) in lists.iter().flat_map(|(list, role)| list.iter().map(|one| (*one, *role)))
     {
         let mut words = phrase.split(' ');
@@ -272,7 +275,12 @@ fn cue_before(words: &[Word]) -> Option<Span> {
     let stops = words.iter().enumerate().filter(|(_, word)| word.after_stop).map(|(at, _)| at);
     let from = ends.chain(stops).max().unwrap_or_default();
     let mut cues = found.iter().rev().filter(|one| one.role == Role::Before && one.start >= from);
-    let cue = cues.find(|cue| reaches(words.get(cue.end..).unwrap_or_default()))?;
+    let cue = cues.find(|cue| {
+        let between = words.get(cue.end..).unwrap_or_default();
+        // "non-tender" is not tender, but a "non-healing ulcer" is an ulcer.
+        let is_joined = words.get(cue.start).is_none_or(|word| word.text != "non");
+        between.is_empty() || (is_joined && reaches(between))
+    })?;
     place(words, cue)
 }
 
@@ -338,7 +346,7 @@ mod tests {
         let text = Text::from_pages([body.clone()]);
         let headings = Headings::new(&BTreeMap::new());
         let found = cue(Span { start, end }, &Frame::new(&text, None, &headings));
-        found.map(|span| body[span.range()].to_owned())
+        found.map(|span| body.get(span.range()).unwrap_or_default().to_owned())
     }
 
     fn check(marked: &str, expected: Option<&str>) {
@@ -384,6 +392,7 @@ mod tests {
         check("gram-negative [sepsis]", None);
         check("[pulmonary embolism] could not be ruled out", None);
         check("presents with [cough]", None);
+        check("non-healing [ulcer]", None);
     }
 
     proptest! {

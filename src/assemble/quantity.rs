@@ -1,6 +1,6 @@
 //! `raw words -> number, comparator, unit` of one measurement: "<0.5", "12,500 /mm3", "38.5 °C".
 //!
-//! The number is the one number of the span; digits inside words ("HbA1c") and inside the unit
+//! The number is the one number of the span; digits inside words ("A1c") and inside the unit
 //! ("mm3", "× 10^9/L") are none. Deliberately converts nothing, and reads no range ("120/80",
 //! "3-5"), no decimal comma and no grade ("3+"): they are unread.
 

@@ -86,7 +86,8 @@ mod tests {
             ("GENHX".to_owned(), owned(&["History of Present Illness", "HPI"])),
         ]));
         let found = headings.find(text);
-        let words = |one: &super::Heading| text[one.span.range()].to_owned();
+        let words =
+            |one: &super::Heading| text.get(one.span.range()).unwrap_or_default().to_owned();
         found.iter().map(|one| (words(one), one.code.clone())).collect()
     }
 

@@ -26,7 +26,7 @@ const WORDS: [&[&str]; 8] = [
     &["debug", "trace", "verbose", "fine", "finer", "finest", "config"],
 ];
 
-/// Letters that stand for a severity where one stands alone: Android, glog, MongoDB.
+/// Letters that stand for a severity where one stands alone: Android, glog.
 const LETTERS: [(&str, usize); 7] =
     [("F", 2), ("C", 2), ("E", 3), ("W", 4), ("I", 6), ("D", 7), ("V", 7)];
 

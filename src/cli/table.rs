@@ -7,6 +7,8 @@ use crate::config::pipeline::FieldSpec;
 
 /// Longest value on one line, in characters.
 const VALUE_CHARS_MAX: usize = 76;
+/// Values of a list with attributes that are shown, one a line.
+const ITEMS_MAX: usize = 12;
 /// Least width of the column of names.
 const NAME_WIDTH_MIN: usize = 14;
 
@@ -41,6 +43,16 @@ pub(super) fn block(row: &Row, flow: &Flow) -> String {
         let values: Vec<_> =
             values.into_iter().filter(|value| !value.is_null()).map(plain).collect();
         if values.is_empty() {
+            continue;
+        }
+        if !field.attributes.is_empty() {
+            let mut name = field.name.replace('_', " ");
+            for value in values.iter().take(ITEMS_MAX) {
+                line(&mut lines, width, &std::mem::take(&mut name), &short(value));
+            }
+            if let Some(more) = values.len().checked_sub(ITEMS_MAX).filter(|more| *more > 0) {
+                line(&mut lines, width, "", &format!("and {more} more"));
+            }
             continue;
         }
         let value = values.join("; ");
@@ -104,8 +116,25 @@ fn place_of(record: &Value, field: &str) -> String {
     })
 }
 
+/// A value; one with attributes with those that say something, in brackets.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let Some(columns) = value.as_object() else {
+        return value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    };
+    let told = columns.iter().filter(|(name, _)| !matches!(name.as_str(), "value" | "evidence"));
+    let told: Vec<_> = told.filter_map(|(name, value)| attribute(name, value)).collect();
+    let main = columns.get("value").map(plain).unwrap_or_default();
+    if told.is_empty() { main } else { format!("{main} ({})", told.join(", ")) }
+}
+
+fn attribute(name: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) => Some(name.replace('_', " ")),
+        Value::Array(all) if all.is_empty() => None,
+        Value::Array(all) => Some(all.iter().map(plain).collect::<Vec<_>>().join(" + ")),
+        Value::Number(_) | Value::String(_) | Value::Object(_) => Some(plain(value)),
+    }
 }
 
 fn short(value: &str) -> String {
@@ -124,7 +153,18 @@ fn line(lines: &mut String, width: usize, name: &str, value: &str) {
 mod tests {
     use serde_json::json;
 
-    use super::{flag_name, present};
+    use super::{flag_name, plain, present};
+
+    #[test]
+    fn a_value_with_attributes_is_told_in_one_line() {
+        let value = json!({
+            "value": "aspirin", "dosage": ["81 mg", "daily"], "negated": true, "section": null,
+            "evidence": [{"field": "medications"}],
+        });
+        assert_eq!(plain(&value), "aspirin (81 mg + daily, negated)");
+        assert_eq!(plain(&json!({"value": "fever", "negated": false})), "fever");
+        assert_eq!(plain(&json!("fever")), "fever");
+    }
 
     #[test]
     fn a_flag_is_told_with_confidence_and_page() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::draft::Draft;
 use super::labels::{HeadKind, Labels};
-use super::pipeline::{FieldSpec, Limits, TextLimits};
+use super::pipeline::{FieldSpec, Limits, Rule, TextLimits};
 use super::problem::{Report, suggest};
 
 /// Columns that every record has; no field may take their name.
@@ -111,6 +111,7 @@ fn labels(draft: &Draft, known: Known<'_>, report: &mut Report<'_>) {
     (0..count).for_each(|index| check(&format!("/flags/labels/{index}")));
     flags(draft, known.labels, report);
     heads(draft, known.labels, report);
+    classes(draft, known.labels, report);
 }
 
 /// Labels of flags: once each, and such as have a flag.
@@ -145,6 +146,31 @@ fn heads(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
             None => format!("the model has no head `{name}`"),
         };
         report.at(&pointer, problem, suggest(name, &names));
+    }
+}
+
+/// Values of rules about a class: a head gives no other than its labels, so that a slip would make
+/// the rule hold, or break, for every document.
+fn classes(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
+    for (index, rule) in draft.rules.iter().enumerate() {
+        let Some(
+            Rule::OneOf { field, values, otherwise: _ }
+            | Rule::NoneOf { field, values, otherwise: _ },
+        ) = rule
+        else {
+            continue;
+        };
+        let fields = draft.fields.iter().flatten();
+        let mut heads = fields.filter(|one| one.name == *field).flat_map(|one| &one.head);
+        let Some(head) = heads.next().and_then(|name| known.head(name)) else { continue };
+        let labels = known.names().get(head.labels.clone()).unwrap_or_default();
+        let names: Vec<_> = labels.iter().map(String::as_str).collect();
+        for (at, value) in values.iter().enumerate() {
+            if !names.contains(&value.as_str()) {
+                let problem = format!("the head `{}` has no class `{value}`", head.name);
+                report.at(&format!("/rules/{index}/values/{at}"), problem, suggest(value, &names));
+            }
+        }
     }
 }
 

@@ -193,7 +193,7 @@ pub enum FieldKind {
     /// SHA-256 of the template, as 64 hexadecimal digits.
     TemplateHash,
     /// For attributes: whether a word of negation governs the value in its sentence (English,
-    /// the NegEx method).
+    /// the method of `NegEx`).
     Negated,
     /// The code of the entry of `sections` under whose heading the value stands; as a field, the
     /// sections that the document has.

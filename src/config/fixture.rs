@@ -99,6 +99,9 @@ pub(crate) fn folder(pipeline: &str) -> TempDir {
         "heads": [{
             "kind": "multilabel", "name": "clauses", "floor": -4.0,
             "labels": labels.iter().map(label).collect::<Vec<_>>(),
+        }, {
+            "kind": "classes", "name": "kind", "temperature": 1.0,
+            "labels": [{"name": "lease"}, {"name": "sublease"}],
         }],
         "files": {
             "model.onnx": Digest::of(b"model"),

@@ -38,6 +38,37 @@ fn a_good_pipeline_is_taken_with_its_defaults() {
 }
 
 #[test]
+fn heads_and_their_classes_are_those_of_the_model() {
+    const FIELD: &str = "  - name: kind\n    head: kind\n    type: class\n";
+    const RULE: &str = "  - rule: none_of\n    field: kind\n    values: [sublease]\n";
+    let with = |field: &str, rule: &str| {
+        let text = GOOD.replacen("flags:\n", &format!("{field}flags:\n"), 1);
+        problems(&text.replacen("rules:\n", &format!("rules:\n{rule}"), 1))
+    };
+    assert_eq!(with(FIELD, RULE), [""; 0]);
+    for (field, rule, expected) in [
+        (
+            FIELD.replace("head: kind", "head: kinds"),
+            String::new(),
+            "22: fields[4].head: the model has no head `kinds`; did you mean `kind`?",
+        ),
+        (
+            FIELD.replace("head: kind", "head: clauses"),
+            String::new(),
+            "22: fields[4].head: the head `clauses` gives spans, not classes; known are `kind`",
+        ),
+        (
+            FIELD.to_owned(),
+            RULE.replace("sublease", "sub-lease"),
+            "29: rules[0].values[0]: the head `kind` has no class `sub-lease`; did you mean \
+             `sublease`?",
+        ),
+    ] {
+        assert_eq!(with(&field, &rule), [format!("leases/pipeline.yaml:{expected}")], "{field}");
+    }
+}
+
+#[test]
 fn slips_of_shape_are_told_with_a_hint() {
     check(
         "    type: date\n  - name: ends",
@@ -61,7 +92,7 @@ fn slips_of_shape_are_told_with_a_hint() {
         "  - rule: required\n    field: title",
         "  - field: title",
         &[
-            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `number_between`, `one_of`, `pattern`, `confidence_at_least`, `readable`",
+            "24: rules[0].rule: is missing; one of `required`, `not_before`, `date_between`, `number_between`, `one_of`, `none_of`, `pattern`, `confidence_at_least`, `readable`",
         ],
     );
     check(
@@ -173,6 +204,10 @@ fn slips_of_meaning_are_told_with_a_hint() {
         "  - rule: required\n    field: title\n  - rule: not_before",
         &["26: rules[1]: says the same as rules[0]; keep one of them"],
     );
+}
+
+#[test]
+fn leading_words_are_for_dates_and_durations() {
     check(
         "    type: date\n  - name: ends",
         "    type: date\n    near: \"(from\"\n  - name: ends",
@@ -184,6 +219,200 @@ fn slips_of_meaning_are_told_with_a_hint() {
         "    type: text\n  - name: starts",
         "    type: text\n    near: from\n  - name: starts",
         &["11: fields[0].near: the field is of type `text`; `near` is for `date` and `duration`"],
+    );
+}
+
+/// What is said of a good pipeline whose column `title` is written so.
+fn check_title(column: &str, expected: &[&str]) {
+    check("    label: Document Name\n    type: text\n", column, expected);
+}
+
+#[test]
+fn a_column_has_one_source_that_fits_its_type() {
+    check_title(
+        "    type: text\n",
+        &[
+            "8: fields[0]: the field has no source of values; add `label`, `labels`, `head` or `patterns`",
+        ],
+    );
+    check_title(
+        "    label: Parties\n    patterns: [a]\n    type: text\n",
+        &["10: fields[0].patterns: the values come from `label` already; keep one source"],
+    );
+    check_title(
+        "    head: clauses\n    type: class\n",
+        &["9: fields[0].head: the head `clauses` gives spans, not classes"],
+    );
+    check_title(
+        "    head: clause\n    type: class\n",
+        &["9: fields[0].head: the model has no head `clause`"],
+    );
+    check_title(
+        "    head: clauses\n    type: text\n",
+        &[
+            "9: fields[0].head: a head gives a class, and the type is `text`; make the type `class`",
+            "9: fields[0].head: the head `clauses` gives spans, not classes",
+        ],
+    );
+    check_title(
+        "    label: Parties\n    type: class\n",
+        &["10: fields[0].type: `label` gives no class; name a `head`"],
+    );
+    check_title(
+        "    labels: [Parties, Partys, Parties]\n    type: text\n",
+        &[
+            "9: fields[0].labels: `Parties` stands here twice; keep one of them",
+            "9: fields[0].labels[1]: the model has no label `Partys`; did you mean `Parties`?",
+        ],
+    );
+    check_title(
+        "    patterns: [\"(\", \"a*\"]\n    type: text\n",
+        &[
+            "9: fields[0].patterns[0]: is no regular expression: unclosed group; look-around and back-references are not taken",
+            "9: fields[0].patterns[1]: matches where there is nothing; let it ask for a character",
+        ],
+    );
+    check_title(
+        "    type: section\n    label: Parties\n",
+        &[
+            "9: fields[0].type: the file has no `sections`; list them with their headings",
+            "10: fields[0].label: `label` has no place here: headings are the source; drop it",
+        ],
+    );
+    check_title(
+        "    label: Parties\n    type: negated\n",
+        &[
+            "10: fields[0].type: `negated` says something of a value, and is none; put it under `attributes` of a list",
+        ],
+    );
+}
+
+#[test]
+fn a_type_has_what_it_needs_and_no_more() {
+    check_title(
+        "    label: Parties\n    type: text\n    zone: Z\n",
+        &["11: fields[0].zone: the type is `text`; `zone` is for `timestamp`"],
+    );
+    check_title(
+        "    label: Parties\n    type: timestamp\n    zone: CET\n",
+        &[
+            "11: fields[0].zone: `CET` does not match `^(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])$`; For timestamps: the offset from UTC of those that name none, such as `Z` or `+02:00`",
+        ],
+    );
+    check_title(
+        "    label: Parties\n    type: choice\n",
+        &[
+            "8: fields[0].choices: is missing; such as `choices: {female: [female, woman], male: [male, man]}`",
+        ],
+    );
+    check_title(
+        "    label: Parties\n    type: text\n    choices: {a: [b]}\n",
+        &["11: fields[0].choices: the type is `text`; `choices` are for `choice`"],
+    );
+    check_title(
+        "    label: Parties\n    type: choice\n    choices: {a: [b], c: [B, '-'], d: []}\n",
+        &[
+            "11: fields[0].choices.c: `-` is no word",
+            "11: fields[0].choices.c: `B` stands for `a` already; let each word stand for one choice",
+            "11: fields[0].choices.d: has no words; name at least one that stands for it",
+        ],
+    );
+}
+
+/// What is said of a good pipeline whose column `parties` has such attributes.
+fn check_attributes(attributes: &str, expected: &[&str]) {
+    check("    many: true\n", &format!("    many: true\n    attributes:\n{attributes}"), expected);
+}
+
+#[test]
+fn attributes_are_told_by_their_own_keys() {
+    check(
+        "    many: true\n",
+        "    attributes: [{name: on, type: date}]\n",
+        &["20: fields[3].attributes: the column holds one value; attributes need `many: true`"],
+    );
+    check_attributes(
+        "      - {name: value, type: date}\n",
+        &[
+            "22: fields[3].attributes[0].name: the column `value` is in every record of a list already; take another name",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: date}\n      - {name: on, type: date}\n",
+        &[
+            "23: fields[3].attributes[1].name: attributes[0] has the name `on` already; take another name",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: text}\n",
+        &[
+            "22: fields[3].attributes[0].type: the attribute repeats the words of the value; name the `label` that it takes, or another type",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: party, label: Partys}\n",
+        &[
+            "22: fields[3].attributes[0].label: the model has no label `Partys`; did you mean `Parties`?",
+            "22: fields[3].attributes[0].type: `party` is no type of an attribute; it is for fields",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: label}\n",
+        &[
+            "22: fields[3].attributes[0].type: the field has no `labels` to tell apart; list them in the field, or drop the attribute",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: section}\n",
+        &[
+            "22: fields[3].attributes[0].type: the file has no `sections`; list them with their headings",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: negated, label: Parties}\n",
+        &["22: fields[3].attributes[0].label: `negated` follows from the value itself; drop it"],
+    );
+    check_attributes(
+        "      - {name: on, type: date, many: true}\n",
+        &[
+            "22: fields[3].attributes[0].many: one value has these words once; `many` is for `label` and `labels`",
+        ],
+    );
+    check_attributes(
+        "      - {name: on, type: dat}\n",
+        &["22: fields[3].attributes[0].type: unknown value `dat`; did you mean `date`?"],
+    );
+}
+
+#[test]
+fn a_heading_opens_one_section() {
+    check(
+        "flags:\n",
+        "sections:\n  A: [plan, '--']\n  B: [PLAN]\n  C: []\nflags:\n",
+        &[
+            "22: sections.A: `--` is no heading",
+            "23: sections.B: `PLAN` opens `A` already; let each heading open one section",
+            "24: sections.C: has no headings; name at least one that opens it",
+        ],
+    );
+}
+
+#[test]
+fn rules_compare_what_can_be_compared() {
+    check(
+        "    label: Effective Date\n    type: date\n",
+        "    label: Effective Date\n    type: timestamp\n",
+        &[
+            "28: rules[1].other: a date cannot be compared with a timestamp without `zone`; compare two columns of one type",
+        ],
+    );
+    check(
+        "  - rule: not_before",
+        "  - {rule: number_between, field: title, from: 2, to: 1}\n  - rule: not_before",
+        &[
+            "26: rules[1].field: the field `title` is of type `text`; the rule is for `integer` and `number`",
+            "26: rules[1].to: is below `from`: no number lies between",
+        ],
     );
 }
 

@@ -241,6 +241,17 @@ pub enum Rule {
         #[serde(default)]
         otherwise: Otherwise,
     },
+    /// No value of the field is one of these.
+    NoneOf {
+        /// Column whose values are words: any type but dates, times, durations and numbers.
+        field: String,
+        /// Values that are not allowed, at least one.
+        #[schemars(length(min = 1))]
+        values: Vec<String>,
+        /// What to do if not.
+        #[serde(default)]
+        otherwise: Otherwise,
+    },
     /// Every value of the field matches this regular expression as a whole.
     Pattern {
         /// Column whose values are words: any type but dates, times, durations and numbers.

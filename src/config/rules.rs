@@ -84,7 +84,8 @@ impl Checker<'_, '_> {
                     self.at("/to", "is below `from`: no number lies between", "");
                 }
             }
-            Rule::OneOf { field, values: _, otherwise: _ } => {
+            Rule::OneOf { field, values: _, otherwise: _ }
+            | Rule::NoneOf { field, values: _, otherwise: _ } => {
                 self.field("/field", field, Some(WORDS));
             }
             Rule::Pattern { field, pattern, otherwise: _ } => {

@@ -6,6 +6,8 @@
 //! - `tokens`, and `entities`: `[{"type", "start", "end"}]`, positions in tokens, of which the text
 //!   is made with single spaces; the type counts up to its first `/` (`MaintIE`).
 //!
+//! With `--class-key` a line has a class instead, under that key.
+//!
 //! Deliberately refuses what it cannot place, so that no answer silently drops out of a figure.
 
 use std::collections::BTreeMap;
@@ -14,8 +16,10 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::formats;
 use crate::types::Span;
@@ -52,16 +56,30 @@ pub(super) struct Class {
     pub(super) is_out_of_scope: bool,
 }
 
+/// How a data set is read.
+#[derive(Args, Clone, Debug)]
+pub struct Reading {
+    /// Which split of a file that holds several
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    pub split: String,
+    /// Key of the text in JSON lines
+    #[arg(long, value_name = "KEY", default_value = "text")]
+    pub text_key: String,
+    /// Key of the class in JSON lines, where texts have a class and no spans
+    #[arg(long, value_name = "KEY")]
+    pub class_key: Option<String>,
+}
+
 /// Reads all records of `path`, in the format that the end of its name says (`.conll`, `.csv`,
-/// `.json`), or else JSON lines. `split` is the part of a file that holds several.
-pub(super) fn records(path: &Path, split: &str) -> Result<Vec<Record>> {
+/// `.json`), or else JSON lines.
+pub(super) fn records(path: &Path, reading: &Reading) -> Result<Vec<Record>> {
     let context = || format!("reading data `{}`", path.display());
     let lines = lines(path).with_context(context)?;
     let records = match path.extension().and_then(|extension| extension.to_str()) {
         Some("conll") => formats::conll(lines).with_context(context)?,
         Some("csv") => formats::csv(lines).with_context(context)?,
-        Some("json") => formats::clinc(lines, split).with_context(context)?,
-        Some(_) | None => json_lines(path, lines)?,
+        Some("json") => formats::clinc(lines, &reading.split).with_context(context)?,
+        Some(_) | None => json_lines(path, lines, reading)?,
     };
     ensure!(!records.is_empty(), "{}: it holds no record", context());
     Ok(records)
@@ -83,8 +101,6 @@ fn lines(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
 struct Line {
     #[serde(default)]
     id: Id,
-    #[serde(default)]
-    text: String,
     tokens: Option<Vec<String>>,
     #[serde(alias = "entities")]
     spans: Vec<Annotation>,
@@ -112,7 +128,7 @@ struct Annotation {
     end: usize,
 }
 
-fn json_lines(path: &Path, lines: Box<dyn BufRead>) -> Result<Vec<Record>> {
+fn json_lines(path: &Path, lines: Box<dyn BufRead>, reading: &Reading) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for (number, line) in (1..).zip(lines.lines()) {
         let place = || format!("reading data `{}`, line {number}", path.display());
@@ -120,25 +136,36 @@ fn json_lines(path: &Path, lines: Box<dyn BufRead>) -> Result<Vec<Record>> {
         if line.trim().is_empty() {
             continue;
         }
-        // The parser's own words may quote the line.
-        let Ok(line) = serde_json::from_str::<Line>(&line) else {
-            bail!("{}: expected a JSON object with `text`, and `spans` or `entities`", place());
-        };
-        records.push(record(line).with_context(place)?);
+        records.push(record(&line, reading).with_context(place)?);
     }
     Ok(records)
 }
 
-fn record(line: Line) -> Result<Record> {
-    let id = match line.id {
+fn record(line: &str, reading: &Reading) -> Result<Record> {
+    let key = &reading.text_key;
+    // The parser's own words may quote the line.
+    let Ok(value) = serde_json::from_str::<Value>(line) else { bail!("it is no JSON") };
+    let string = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    if let Some(class_key) = &reading.class_key {
+        let (Some(text), Some(label)) = (string(key), string(class_key)) else {
+            bail!("expected a JSON object with the strings `{key}` and `{class_key}`");
+        };
+        let class = Some(Class { label, is_out_of_scope: false });
+        return Ok(Record { text, class, ..Record::default() });
+    }
+    let text = string(key).unwrap_or_default();
+    let Ok(Line { id, tokens, spans }) = Line::deserialize(value) else {
+        bail!("expected a JSON object with `{key}`, and `spans` or `entities`");
+    };
+    let id = match id {
         Id::Name(name) => name,
         Id::Number(number) => number.to_string(),
     };
-    let (text, golds) = if let Some(tokens) = line.tokens {
-        of_tokens(&tokens, line.spans)?
+    let (text, golds) = if let Some(tokens) = tokens {
+        of_tokens(&tokens, spans)?
     } else {
-        let golds = of_scalars(&line.text, line.spans)?;
-        (line.text, golds)
+        let golds = of_scalars(&text, spans)?;
+        (text, golds)
     };
     Ok(Record { id, text, golds, class: None })
 }
@@ -195,12 +222,28 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::{Record, records};
+    use super::{Class, Reading, Record, records};
 
-    fn read(bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
+    fn read_by(bytes: &[u8], class_key: Option<&str>) -> anyhow::Result<Vec<Record>> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        records(file.path(), "test")
+        let class_key = class_key.map(str::to_owned);
+        let [split, text_key] = ["test", "text"].map(str::to_owned);
+        records(file.path(), &Reading { split, text_key, class_key })
+    }
+
+    fn read(bytes: &[u8]) -> anyhow::Result<Vec<Record>> {
+        read_by(bytes, None)
+    }
+
+    #[test]
+    fn a_class_stands_under_its_key() {
+        let line = br#"{"text": "Caf\u00e9", "cause": "Fire", "phase": 1}"#;
+        let records = read_by(line, Some("cause")).unwrap();
+        let class = Class { label: "Fire".to_owned(), is_out_of_scope: false };
+        assert_eq!((records[0].text.as_str(), &records[0].class), ("Café", &Some(class)));
+        let error = read_by(line, Some("phase")).unwrap_err();
+        assert!(format!("{error:#}").ends_with("with the strings `text` and `phase`"), "{error:#}");
     }
 
     /// Label and words of every annotated span.
@@ -243,7 +286,8 @@ mod tests {
         for (from, to, expected) in [
             ("8", "9", "span 3..9 leaves the text"),
             ("8", "2", "span 3..2 leaves the text"),
-            ("\"spans\"", "\"spam\"", "line 1: expected a JSON object"),
+            ("\"spans\"", "\"spam\"", "expected a JSON object"),
+            ("}]}", "}]", "line 1: it is no JSON"),
             ("\"other\": 1", "\"tokens\": [\"a\"]", "span 3..8 leaves the tokens"),
         ] {
             let line = LINE.replace('\n', " ").replace(from, to);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
+use clap::Args;
 use serde::Serialize;
 
 use super::classes::{self, ClassFigures};
@@ -39,18 +40,39 @@ pub(super) struct Judge<'a> {
     /// The heads that answer the data, all of one kind.
     heads: Vec<Placed<'a>>,
     labels: Labels,
+    /// Whether labels that no annotation has are measured too: what is marked with them is wrong.
+    is_of_all_labels: bool,
     is_by_cover: bool,
 }
 
+/// What of a model is measured, and how.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Measured {
+    /// Measure this head of the model, several by several; else those that know the data's labels
+    #[arg(long = "head", value_name = "NAME")]
+    pub heads: Vec<String>,
+    /// Measure this label of the data only, several by several
+    #[arg(long = "label", value_name = "NAME")]
+    pub labels: Vec<String>,
+    /// The model's label for all classes of the data that it does not have
+    #[arg(long, value_name = "LABEL")]
+    pub rest: Option<String>,
+    /// Judge spans as identifiers: by the letters and digits that they cover, whatever their label
+    #[arg(long)]
+    pub identifiers: bool,
+}
+
 impl<'a> Judge<'a> {
-    /// Fits `records` to the heads of `bundle`: those that are `wanted`, or all. With `is_by_cover`
-    /// spans are judged as identifiers.
+    /// Fits `records` to the heads of `bundle`. Takes what is not measured out of them.
     pub(super) fn new(
         bundle: &'a Bundle,
-        records: &[Record],
-        wanted: &[String],
-        is_by_cover: bool,
+        records: &mut [Record],
+        measured: &Measured,
     ) -> Result<Self> {
+        let wanted = &measured.labels;
+        for record in records.iter_mut().filter(|_| !wanted.is_empty()) {
+            record.golds.retain(|gold| wanted.contains(&gold.label));
+        }
         let task = if records.iter().any(|record| record.class.is_some()) {
             Task::Classes
         } else {
@@ -62,8 +84,17 @@ impl<'a> Judge<'a> {
             .map(|class| class.label.as_str())
             .chain(spans.map(|gold| gold.label.as_str()))
             .collect();
-        let (heads, labels) = choose(&bundle.heads, &names, task, wanted)?;
-        let judge = Self { bundle, heads, labels, is_by_cover };
+        let (heads, mut labels) = choose(&bundle.heads, &names, task, &measured.heads)?;
+        if let (Some(rest), Some(placed)) = (&measured.rest, heads.first()) {
+            labels = labels.with_rest(&names, placed, rest)?;
+        }
+        let judge = Self {
+            bundle,
+            heads,
+            labels,
+            is_of_all_labels: wanted.is_empty(),
+            is_by_cover: measured.identifiers,
+        };
         if judge.is_of_clauses()
             && let Some(name) = names.iter().find(|name| judge.labels.get(name).is_none())
         {
@@ -111,7 +142,10 @@ impl<'a> Judge<'a> {
 
     /// What reaches its threshold, of the heads that are measured.
     fn reported<'b>(&'b self, prediction: &'b Prediction) -> impl Iterator<Item = &'b Found> {
-        let is_of_heads = |label: usize| self.heads.iter().any(|at| at.labels.contains(&label));
+        let is_of_heads = |label: usize| {
+            self.heads.iter().any(|at| at.labels.contains(&label))
+                && (self.is_of_all_labels || self.labels.has(label))
+        };
         prediction.found.iter().filter(move |found| {
             is_of_heads(found.label) && found.confidence >= self.bundle.heads.threshold(found.label)
         })

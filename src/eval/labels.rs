@@ -24,6 +24,28 @@ pub(super) enum Task {
 }
 
 impl Labels {
+    /// Lets the label `rest` of `placed` answer all `names` that have no answer.
+    pub(super) fn with_rest(
+        mut self,
+        names: &BTreeSet<&str>,
+        placed: &Placed<'_>,
+        rest: &str,
+    ) -> Result<Self> {
+        let at = placed.head.label_names().position(|name| name == rest);
+        let Some(label) = at.map(|at| placed.labels.start + at) else {
+            bail!("the head `{}` has no label `{rest}`", placed.head.name());
+        };
+        for name in names {
+            self.0.entry((*name).to_owned()).or_insert(label);
+        }
+        Ok(self)
+    }
+
+    /// Whether any name is answered by this label of the model.
+    pub(super) fn has(&self, label: usize) -> bool {
+        self.0.values().any(|known| *known == label)
+    }
+
     /// The label that answers the data's `name`.
     pub(super) fn get(&self, name: &str) -> Option<usize> {
         self.0.get(name).copied()

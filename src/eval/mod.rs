@@ -29,9 +29,10 @@ use serde::Serialize;
 
 pub use self::classes::{ClassFigures, ClassLabelFigures, ScopeFigures};
 pub use self::clauses::{ClauseFigures, ClauseLabelFigures};
+pub use self::data::Reading;
 pub use self::entities::{EntityFigures, EntityLabelFigures};
 pub use self::identifiers::{IdentifierFigures, IdentifierLabelFigures};
-pub use self::judge::Figures;
+pub use self::judge::{Figures, Measured};
 pub use self::score::Rates;
 
 use self::judge::Judge;
@@ -56,15 +57,12 @@ pub struct EvalArgs {
     /// (`text` with `spans` or `entities`, as CUAD, MACCROBAT, ASQ-PHI and `MaintIE`)
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Which split of a file that holds several
-    #[arg(long, value_name = "NAME", default_value = "test")]
-    pub split: String,
-    /// Measure this head of the model, several by several; else those that know the data's labels
-    #[arg(long = "head", value_name = "NAME")]
-    pub heads: Vec<String>,
-    /// Judge spans as identifiers: by the letters and digits that they cover, whatever their label
-    #[arg(long)]
-    pub identifiers: bool,
+    /// How the data is read.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// What of the model is measured, and how.
+    #[command(flatten)]
+    pub measured: Measured,
     /// Measure clauses also on the text of the original PDFs in this folder (its `manifest.json` maps
     /// record ids to files), both times on the records that have one
     #[arg(long, value_name = "DIR")]
@@ -145,8 +143,8 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     let (bundle, limits) = subject(&args.dir)?;
     let bundle = Arc::new(bundle);
-    let mut records = data::records(&args.data, &args.split)?;
-    let judge = Judge::new(&bundle, &records, &args.heads, args.identifiers)?;
+    let mut records = data::records(&args.data, &args.reading)?;
+    let judge = Judge::new(&bundle, &mut records, &args.measured)?;
     let originals = args.pdf.as_deref().map(data::originals).transpose()?;
     if let Some(originals) = &originals {
         ensure!(judge.is_of_clauses(), "`--pdf` compares words, which only clauses are judged by");

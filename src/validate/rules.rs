@@ -30,6 +30,7 @@ enum Test {
     DateBetween { from: Date, to: Date },
     NumberBetween { from: f64, to: f64 },
     OneOf(BTreeSet<String>),
+    NoneOf(BTreeSet<String>),
     Pattern(Regex),
     ConfidenceAtLeast(f32),
     Readable,
@@ -119,6 +120,13 @@ fn check(rule: &Rule, fields: &[FieldSpec]) -> Result<Checked, Vec<(&'static str
                 problems.push(("values", "no value is allowed; name at least one".to_owned()));
             }
             (field, *otherwise, Some(Test::OneOf(values.iter().cloned().collect())))
+        }
+        Rule::NoneOf { field, values, otherwise } => {
+            problems.extend(misfit("field", field, fields, Some(WORDS)));
+            if values.is_empty() {
+                problems.push(("values", "no value is refused; name at least one".to_owned()));
+            }
+            (field, *otherwise, Some(Test::NoneOf(values.iter().cloned().collect())))
         }
         Rule::Pattern { field, pattern, otherwise } => {
             problems.extend(misfit("field", field, fields, Some(WORDS)));
@@ -232,6 +240,7 @@ impl Checked {
                 numbers(values).all(|number| (*from..=*to).contains(&number))
             }
             Test::OneOf(allowed) => words(values).all(|words| allowed.contains(words)),
+            Test::NoneOf(refused) => words(values).all(|words| !refused.contains(words)),
             Test::Pattern(pattern) => words(values).all(|words| pattern.is_match(words)),
             Test::ConfidenceAtLeast(floor) => {
                 values.iter().all(|one| one.evidence.confidence >= *floor)
@@ -256,6 +265,7 @@ impl Checked {
             | Test::DateBetween { .. }
             | Test::NumberBetween { .. }
             | Test::OneOf(_)
+            | Test::NoneOf(_)
             | Test::Pattern(_) => ReviewCode::RuleBroken,
         }
     }
@@ -269,6 +279,7 @@ impl Checked {
             Test::DateBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
             Test::NumberBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
             Test::OneOf(_) => format!("`{field}` is none of the allowed values"),
+            Test::NoneOf(_) => format!("`{field}` is one of the values that are not allowed"),
             Test::Pattern(_) => format!("`{field}` does not match its pattern"),
             Test::ConfidenceAtLeast(floor) => format!("`{field}` is less sure than {floor}"),
             Test::Readable => format!("`{field}` has words that could not be read as its type"),
@@ -367,11 +378,16 @@ mod tests {
     }
 
     #[test]
-    fn one_of_allows_its_values_only() {
+    fn one_of_allows_its_values_only_and_none_of_all_others() {
         let values = vec!["Ohio".to_owned(), "Utah".to_owned()];
         let rule = Rule::OneOf { field: "law".to_owned(), values, otherwise: REVIEW };
         check(&rule, vec![("law", law("Utah"))], None);
         check(&rule, vec![("law", law("Iowa"))], Some(ReviewCode::RuleBroken));
+        let values = vec!["Ohio".to_owned(), "Utah".to_owned()];
+        let rule = Rule::NoneOf { field: "law".to_owned(), values, otherwise: REVIEW };
+        check(&rule, vec![("law", law("Utah"))], Some(ReviewCode::RuleBroken));
+        check(&rule, vec![("law", law("Iowa"))], None);
+        check(&rule, vec![], None);
     }
 
     #[test]

@@ -138,7 +138,6 @@ fn pairing(modifier: &str, items: &[&str]) -> (f64, f64) {
 
 fn check_pairing(modifier: &str, items: &[&str], floor: (f64, f64)) {
     let (precision, recall) = pairing(modifier, items);
-    println!("{modifier}: precision {precision:.3}, recall {recall:.3}");
     assert!(precision >= floor.0, "{modifier}: precision {precision:.3} is below {}", floor.0);
     assert!(recall >= floor.1, "{modifier}: recall {recall:.3} is below {}", floor.1);
 }
@@ -173,14 +172,13 @@ fn most_marked_spans_are_read_as_their_type() {
     ]);
     let check = |label, attribute: &AttributeSpec, with_digit, floor: f64| {
         let share = read_share(label, attribute, with_digit);
-        println!("{label} as {}: {share:.3}", attribute.kind.name());
         assert!(share >= floor, "{label}: {share:.3} is below {floor}");
     };
     let of = |kind| AttributeSpec::new("read", kind);
     check("Age", &of(FieldKind::Integer), false, 0.95);
     check("Sex", &AttributeSpec { choices: sexes, ..of(FieldKind::Choice) }, false, 0.95);
     // What stays unread are ranges and pairs: "170/105 mm Hg", "15 to 20 percent".
-    check("Lab_value", &of(FieldKind::Number), true, 0.75);
-    check("Lab_value", &of(FieldKind::Unit), true, 0.6);
-    check("Duration", &of(FieldKind::Duration), true, 0.75);
+    check("Lab_value", &of(FieldKind::Number), true, 0.8);
+    check("Lab_value", &of(FieldKind::Unit), true, 0.7);
+    check("Duration", &of(FieldKind::Duration), true, 0.8);
 }
