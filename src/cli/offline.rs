@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, load, run};
 use crate::config::settings::{Compute, Logs, Registry};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Job};
 use crate::queue::FlowId;
@@ -105,8 +105,8 @@ impl Offline {
         reader: &mut Reader,
         waiting: &mut VecDeque<Waiting>,
     ) -> Result<(), Failure> {
-        let documents = match self.engine.decode(delivery)? {
-            Ok(Decoded::Documents(documents)) => documents,
+        let pieces = match self.engine.decode(delivery)? {
+            Ok(Decoded::Parts(pieces)) => pieces,
             Ok(Decoded::Tombstone) => return Ok(()),
             Err(reject) => {
                 let outcome = Outcome::Reject(reject);
@@ -114,9 +114,13 @@ impl Offline {
                 return Ok(());
             }
         };
-        for document in &documents {
-            let (name, part) = (name.clone(), document.part);
-            waiting.push_back(match self.engine.prepare(delivery, document, reader)? {
+        for Piece { part, document } in pieces {
+            let (name, part) = (name.clone(), part.number);
+            let prepared = match document {
+                Ok(document) => self.engine.prepare(delivery, &document, reader)?,
+                Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
+            };
+            waiting.push_back(match prepared {
                 Prepared::Ended(outcome) => Waiting::Ended(Ended { name, part, outcome }),
                 Prepared::Pending(pending) => {
                     let answer = self.submit(&pending);
