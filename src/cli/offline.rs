@@ -18,7 +18,7 @@ use crate::queue::FlowId;
 use crate::sink::json::Node;
 use crate::telemetry;
 use crate::text::Reader;
-use crate::types::{Delivery, Outcome, Position};
+use crate::types::{Delivery, Extent, Outcome, Part, Position};
 use crate::worker::{self, Base, Engine, Pending, Prepared};
 
 /// Documents that may be with the model while the next ones are read.
@@ -40,14 +40,14 @@ pub(super) struct Ended {
     /// Name of its file.
     pub name: String,
     /// Part of the delivery.
-    pub part: u32,
+    pub part: Part,
     /// How.
     pub outcome: Outcome,
 }
 
 enum Waiting {
     Ended(Ended),
-    Model { name: String, part: u32, pending: Box<Pending>, answer: Receiver<Answer> },
+    Model { name: String, part: Part, pending: Box<Pending>, answer: Receiver<Answer> },
 }
 
 /// A pipeline ready to work on files.
@@ -110,12 +110,12 @@ impl Offline {
             Ok(Decoded::Tombstone) => return Ok(()),
             Err(reject) => {
                 let outcome = Outcome::Reject(reject);
-                waiting.push_back(Waiting::Ended(Ended { name, part: 0, outcome }));
+                waiting.push_back(Waiting::Ended(Ended { name, part: Part::WHOLE, outcome }));
                 return Ok(());
             }
         };
         for Piece { part, document } in pieces {
-            let (name, part) = (name.clone(), part.number);
+            let name = name.clone();
             let prepared = match document {
                 Ok(document) => self.engine.prepare(delivery, &document, reader)?,
                 Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
@@ -172,8 +172,11 @@ impl Offline {
     pub(super) fn json(&self, ended: &Ended) -> Result<Value, Failure> {
         let columns = &self.engine.output.columns;
         let wrong = |error| Fault::new(FaultClass::Fatal, "writing JSON", error);
-        let mut line = json!({ "outcome": ended.outcome.kind().name(), "document": ended.name, "part": ended.part });
+        let mut line = json!({ "outcome": ended.outcome.kind().name(), "document": ended.name, "part": ended.part.number });
         let Some(object) = line.as_object_mut() else { return Ok(line) };
+        if let Extent::Bytes(span) = ended.part.extent {
+            object.insert("range".to_owned(), json!([span.start, span.end]));
+        }
         match &ended.outcome {
             Outcome::Record(record) => {
                 let node = serde_json::to_value(columns.record(record)).map_err(wrong)?;
