@@ -12,6 +12,10 @@ use super::sentences;
 use crate::config::heads::{Label, SpanCalibration, Unit};
 use crate::types::{Span, Text, TokenSpan};
 
+/// Weight of the best token in the flag of a sentence label.
+const FLAG_TOKEN: f64 = 0.4;
+/// Weights of the best sentences in it, best first.
+const FLAG_SENTENCES: [f64; 3] = [0.3, 0.2, 0.1];
 /// Distance in tokens after which a span's place counts as much as its first 256 tokens.
 const PLACE_TOKENS: f64 = 256.0;
 
@@ -112,24 +116,20 @@ impl<'a> Page<'a> {
         candidates.truncate(spans_max);
     }
 
-    /// The best token, for sentences mixed with the two best sentences; a lone one counts as
-    /// both.
+    /// The best token, for sentences mixed with the three best sentences; where there are fewer,
+    /// the least one counts for the missing ones.
     fn flag_score(&self, unit: Unit, column: &Column) -> f64 {
         let token = largest(column.logits.iter().copied());
         match unit {
             Unit::Phrase { .. } => token,
             Unit::Sentence => {
-                let (mut best, mut second) = (f64::NEG_INFINITY, None);
-                for range in &self.sentences {
-                    let score = column.mean_logit(range);
-                    if score > best {
-                        second = best.is_finite().then_some(best);
-                        best = score;
-                    } else {
-                        second = Some(second.unwrap_or(score).max(score));
-                    }
-                }
-                0.4 * token + 0.4 * best + 0.2 * second.unwrap_or(best)
+                let mut ranked: Vec<_> =
+                    self.sentences.iter().map(|range| column.mean_logit(range)).collect();
+                ranked.sort_by(|one, other| other.total_cmp(one));
+                let least = ranked.last().copied().unwrap_or(f64::NEG_INFINITY);
+                let best = ranked.into_iter().chain(std::iter::repeat(least));
+                let weighted = FLAG_SENTENCES.into_iter().zip(best);
+                weighted.fold(FLAG_TOKEN * token, |sum, (weight, score)| sum + weight * score)
             }
         }
     }
@@ -320,18 +320,18 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_of_sentences_mixes_the_two_best() {
-        let marked = "One is. Two is. Three is.";
+    fn the_flag_of_sentences_mixes_the_three_best() {
         // Sentences of equal tokens: their mean logit is that of each token.
-        for (logits, expected) in [
-            ([1.0, 1.0, 2.0, 2.0, -3.0, -3.0], 0.8 * 2.0 + 0.2),
-            ([2.0, 2.0, 1.0, 1.0, -3.0, -3.0], 0.8 * 2.0 + 0.2),
-            ([-3.0, -3.0, 1.0, 1.0, 2.0, 2.0], 0.8 * 2.0 + 0.2),
-            ([2.0, 2.0, -3.0, -3.0, 2.0, 2.0], 2.0),
+        for (marked, logits, expected) in [
+            ("One is. Two is. Three is.", &[1.0, 1.0, 2.0, 2.0, -3.0, -3.0][..], 1.4 + 0.2 - 0.3),
+            ("One is. Two is. Three is.", &[-3.0, -3.0, 1.0, 1.0, 2.0, 2.0], 1.4 + 0.2 - 0.3),
+            ("One is. Two is.", &[1.0, 1.0, 2.0, 2.0], 1.4 + 0.3),
+            ("One is", &[2.0, 2.0], 2.0),
+            ("A is. B is. C is. D is.", &[2.0, 2.0, -9.0, -9.0, 2.0, 2.0, 2.0, 2.0], 2.0),
         ] {
             let (text, tokens) = page(marked);
             let page = Page::new(&text, &tokens);
-            let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, &logits);
+            let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, logits);
             assert!((flag - sigmoid(expected)).abs() < 1e-12, "{logits:?}: {flag}");
         }
     }

@@ -41,20 +41,27 @@ struct Run {
 impl Run {
     /// Whether a sentence ends between `before` and the character `next`.
     fn ends_sentence(&self, before: &str, next: char) -> bool {
-        if self.line_feeds >= 2 || self.has_form_feed {
-            return true;
-        }
         let mut rest = before.char_indices().rev();
         // The first character of the text is looked at even where it is a closer.
         let Some((at, last)) = rest.find(|(at, c)| *at == 0 || !is_closer(*c)) else {
             return false;
         };
+        if self.line_feeds >= 2 || self.has_form_feed {
+            return !announces(before.get(..at + last.len_utf8()).unwrap_or_default());
+        }
         match last {
             '?' | '!' => !next.is_ascii_lowercase(),
             '.' => !next.is_ascii_lowercase() && is_full_stop(before.get(..at).unwrap_or_default()),
             _ => false,
         }
     }
+}
+
+/// Whether words plainly go on: the lead-in of a list, or an item of it that names the next.
+fn announces(words: &str) -> bool {
+    let last = words.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_junction = ["and", "or"].iter().any(|known| known.eq_ignore_ascii_case(last));
+    words.ends_with([':', ',']) || is_junction
 }
 
 /// Whether the dot behind `before` ends a sentence.
@@ -110,6 +117,10 @@ mod tests {
             "heading\r\n \r\n|body",
             "one\nline break",
             "page\u{c}|next page",
+            "as follows:\n\n(a) one;\n\n|(b) two",
+            "the \"Seller,\"\n\nand",
+            "one; AND\n\ntwo; or\u{c}three",
+            "the brand\n\n|the vendor\n\n|so",
             " \n\nleading white space",
             "trailing. ",
             ". A lone dot",

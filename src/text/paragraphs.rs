@@ -1,8 +1,7 @@
 //! Lines of a PDF page and where they stand -> the page with a blank line before each paragraph.
 //!
 //! A PDF has no paragraphs, only places. A paragraph begins where the gap to the line before is
-//! wider than the usual one of the page, or where the text goes on in another place, and not where
-//! the line before plainly goes on. Whitespace is all that is added: no token changes, only where
+//! wider than the usual one of the page, or where the text goes on in another place. Whitespace is all that is added: no token changes, only where
 //! sentences may end. Deliberately moves no line and drops none, page numbers and footers included.
 
 use super::rows::{Axes, Line, Row};
@@ -26,17 +25,11 @@ const SHORT_ROOM: f32 = 0.2;
 /// A baseline this part of a line height further up is in another column or cell.
 const BACK: f32 = 0.5;
 
-/// Characters at the end of a line that tell whether it goes on.
-const TAIL_CHARS: usize = 16;
-
-/// What may stand after the mark that ends a sentence.
-const CLOSERS: [char; 8] = ['"', '\'', ')', ']', '}', '\u{201D}', '\u{2019}', '\u{BB}'];
-
 /// Paragraphs of one document, page by page.
 #[derive(Default)]
 pub(super) struct Paragraphs {
-    /// End of the last visible line, also of a page before.
-    tail: String,
+    /// Last visible character of the line before, also on a page before.
+    last: Option<char>,
 }
 
 impl Paragraphs {
@@ -53,7 +46,7 @@ impl Paragraphs {
                     spaced.push(u32::from('\n'));
                 }
                 before = Some(row);
-                self.tail = tail(words);
+                self.last = words.iter().rev().find_map(|unit| visible(*unit));
             }
             spaced.extend_from_slice(words);
         }
@@ -62,41 +55,26 @@ impl Paragraphs {
 
     /// Whether a paragraph begins with `row`; `before` is the one before it on its page.
     fn is_begun(&self, page: &Page, before: Option<&Row>, row: &Row, words: &[u32]) -> bool {
-        let elsewhere = || !self.tail.is_empty() && !self.is_amid_sentence(words);
-        let is_apart = before.map_or_else(elsewhere, |before| {
+        let elsewhere = || self.last.is_some() && !self.is_amid_sentence(words);
+        before.map_or_else(elsewhere, |before| {
             let gap = row.gap(before);
             page.usual_gap.is_some_and(|usual| gap > WIDER * usual)
                 || gap > WIDE_HEIGHTS && page.is_short(before)
                 || gap < -BACK && elsewhere()
-        });
-        is_apart && !self.goes_on()
-    }
-
-    /// Whether the line before announces what follows, as the lead-in of a list does.
-    fn goes_on(&self) -> bool {
-        let words = self.tail.trim_end_matches(CLOSERS);
-        let last = words.rsplit(|character: char| !character.is_alphanumeric()).next();
-        words.ends_with([':', ',']) || matches!(last, Some("and" | "or"))
+        })
     }
 
     /// Whether a sentence runs on into the line of `words`.
     fn is_amid_sentence(&self, words: &[u32]) -> bool {
         let first = words.iter().find_map(|unit| visible(*unit));
         let is_amid = |last: char| last.is_alphabetic() || last == '-';
-        self.tail.ends_with(is_amid) && first.is_some_and(char::is_lowercase)
+        self.last.is_some_and(is_amid) && first.is_some_and(char::is_lowercase)
     }
 }
 
 /// The character of a code unit that shows on paper.
 pub(super) fn visible(unit: u32) -> Option<char> {
     char::from_u32(unit).filter(|it| !it.is_whitespace() && !it.is_control())
-}
-
-/// The last characters of a line.
-fn tail(words: &[u32]) -> String {
-    let end = words.iter().rposition(|unit| visible(*unit).is_some()).map_or(0, |last| last + 1);
-    let words = words.get(end.saturating_sub(TAIL_CHARS)..end).unwrap_or_default();
-    words.iter().filter_map(|unit| char::from_u32(*unit)).collect()
 }
 
 /// What is usual on a page.
@@ -233,29 +211,6 @@ mod tests {
             "Definitions 2\n\nThe parties agree as to all of the follow\n\
              ing and will do so until it ends in whole\nor in part\n\nSigned\n",
         );
-    }
-
-    #[test]
-    fn a_line_that_announces_the_next_is_not_cut_off() {
-        for (lead, is_cut) in [
-            ("as follows:", false),
-            ("the seller,", false),
-            ("goods; and", false),
-            ("goods or", false),
-            ("the Licensed Products;", true),
-            ("the brand", true),
-            ("the vendor", true),
-            ("1. Land", true),
-        ] {
-            let page = [
-                (50.0, 700.0, "one"),
-                (50.0, 690.0, lead),
-                (50.0, 670.0, "(a) sell"),
-                (50.0, 660.0, "it"),
-            ];
-            let gap = if is_cut { "\n" } else { "" };
-            check(&page, &format!("one\n{lead}\n{gap}(a) sell\nit\n"));
-        }
     }
 
     #[test]
