@@ -12,7 +12,7 @@ use crate::error::{Fault, FaultClass};
 use crate::source::{MAX_FILE_BYTES, delivery_of_bytes, delivery_of_file};
 use crate::types::Delivery;
 
-/// Extract from files without Kafka: one JSON line per document on stdout.
+/// Extract from files without Kafka: one JSON line per part on stdout.
 #[derive(Args)]
 pub(super) struct ExtractArgs {
     /// Pipeline folder
@@ -40,7 +40,7 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<(), Failure> {
     offline.each(inputs, |ended| {
         told += 1;
         say(&offline.json(&ended)?.to_string())?;
-        say_aside(&format!("\r{told} of {count}"));
+        say_aside(&format!("\r{told} outcomes of {count} files"));
         Ok(())
     })?;
     say_aside("\n");

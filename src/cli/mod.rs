@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod extract;
 mod golden;
+mod new;
 mod offline;
 mod run;
 mod schema;
@@ -37,6 +38,8 @@ enum Command {
     Run(run::RunArgs),
     /// Extract from files without Kafka: one JSON line per document on stdout
     Extract(extract::ExtractArgs),
+    /// Make a pipeline folder to start from
+    New(new::NewArgs),
     /// Look for mistakes in pipeline folders; all at once
     Check(check::CheckArgs),
     /// Compare a pipeline's samples with its expected outcomes
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::TextChild => return text::child_main(),
         Command::Run(args) => run::run(&args),
         Command::Extract(args) => extract::extract(&args),
+        Command::New(args) => new::new(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => golden::test(&args),
         Command::Eval(args) => eval::run(&args).map_err(Failure::from),

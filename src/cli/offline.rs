@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use super::{Failure, load, run};
 use crate::config::settings::{Compute, Logs, Registry};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Job};
 use crate::queue::FlowId;
 use crate::sink::json::Node;
 use crate::telemetry;
 use crate::text::Reader;
-use crate::types::{Delivery, Outcome, Position};
+use crate::types::{Delivery, Extent, Outcome, Part, Position};
 use crate::worker::{self, Base, Engine, Pending, Prepared};
 
 /// Documents that may be with the model while the next ones are read.
@@ -40,14 +40,14 @@ pub(super) struct Ended {
     /// Name of its file.
     pub name: String,
     /// Part of the delivery.
-    pub part: u32,
+    pub part: Part,
     /// How.
     pub outcome: Outcome,
 }
 
 enum Waiting {
     Ended(Ended),
-    Model { name: String, part: u32, pending: Box<Pending>, answer: Receiver<Answer> },
+    Model { name: String, part: Part, pending: Box<Pending>, answer: Receiver<Answer> },
 }
 
 /// A pipeline ready to work on files.
@@ -105,18 +105,22 @@ impl Offline {
         reader: &mut Reader,
         waiting: &mut VecDeque<Waiting>,
     ) -> Result<(), Failure> {
-        let documents = match self.engine.decode(delivery)? {
-            Ok(Decoded::Documents(documents)) => documents,
+        let pieces = match self.engine.decode(delivery)? {
+            Ok(Decoded::Parts(pieces)) => pieces,
             Ok(Decoded::Tombstone) => return Ok(()),
             Err(reject) => {
                 let outcome = Outcome::Reject(reject);
-                waiting.push_back(Waiting::Ended(Ended { name, part: 0, outcome }));
+                waiting.push_back(Waiting::Ended(Ended { name, part: Part::WHOLE, outcome }));
                 return Ok(());
             }
         };
-        for document in &documents {
-            let (name, part) = (name.clone(), document.part);
-            waiting.push_back(match self.engine.prepare(delivery, document, reader)? {
+        for Piece { part, document } in pieces {
+            let name = name.clone();
+            let prepared = match document {
+                Ok(document) => self.engine.prepare(delivery, &document, reader)?,
+                Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
+            };
+            waiting.push_back(match prepared {
                 Prepared::Ended(outcome) => Waiting::Ended(Ended { name, part, outcome }),
                 Prepared::Pending(pending) => {
                     let answer = self.submit(&pending);
@@ -168,8 +172,11 @@ impl Offline {
     pub(super) fn json(&self, ended: &Ended) -> Result<Value, Failure> {
         let columns = &self.engine.output.columns;
         let wrong = |error| Fault::new(FaultClass::Fatal, "writing JSON", error);
-        let mut line = json!({ "outcome": ended.outcome.kind().name(), "document": ended.name, "part": ended.part });
+        let mut line = json!({ "outcome": ended.outcome.kind().name(), "document": ended.name, "part": ended.part.number });
         let Some(object) = line.as_object_mut() else { return Ok(line) };
+        if let Extent::Bytes(span) = ended.part.extent {
+            object.insert("range".to_owned(), json!([span.start, span.end]));
+        }
         match &ended.outcome {
             Outcome::Record(record) => {
                 let node = serde_json::to_value(columns.record(record)).map_err(wrong)?;

@@ -69,6 +69,9 @@ pub struct Input {
     /// How the body is wrapped.
     #[serde(default)]
     pub envelope: Envelope,
+    /// Whether one document may hold many parts.
+    #[serde(default)]
+    pub split: Split,
     /// What a null body means for this pipeline.
     #[serde(default)]
     pub tombstone: Tombstone,
@@ -76,6 +79,10 @@ pub struct Input {
     #[serde(default = "default_document_bytes_max")]
     #[schemars(range(min = 1))]
     pub document_bytes_max: usize,
+    /// Longest entry of a split document, in bytes.
+    #[serde(default = "default_entry_bytes_max")]
+    #[schemars(range(min = 1))]
+    pub entry_bytes_max: usize,
     /// Most parts that one delivery may give.
     #[serde(default = "default_parts_max")]
     #[schemars(range(min = 1))]
@@ -84,6 +91,10 @@ pub struct Input {
 
 const fn default_document_bytes_max() -> usize {
     32 << 20
+}
+
+const fn default_entry_bytes_max() -> usize {
+    64 << 10
 }
 
 const fn default_parts_max() -> u32 {
@@ -104,6 +115,19 @@ pub enum Envelope {
     Json,
     /// The body is an Avro envelope in Confluent wire format (`schemas/document.avsc`).
     Avro,
+}
+
+/// How a document is cut into parts, each with an outcome of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Not at all: a document is one part.
+    #[default]
+    None,
+    /// Plain text and JSON lines (`application/x-ndjson`, `application/jsonl`) become entries:
+    /// a line each, with the lines of a stack trace that follow it. Blank lines are passed over.
+    /// Other types are one part.
+    Log,
 }
 
 /// What a null body means.
@@ -373,6 +397,9 @@ pub struct Limits {
     /// Tokens that wait for the model or are in it; no further document is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_tokens_max: usize,
+    /// Outcomes that wait for a commit; no further delivery is prepared above it.
+    #[schemars(range(min = 1))]
+    pub in_flight_outcomes_max: usize,
 }
 
 impl Default for Limits {
@@ -381,6 +408,7 @@ impl Default for Limits {
             in_flight_bytes_max: 64 << 20,
             in_flight_deliveries_max: 2_000,
             in_flight_tokens_max: 200_000,
+            in_flight_outcomes_max: 20_000,
         }
     }
 }

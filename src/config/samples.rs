@@ -3,22 +3,38 @@
 //! Deliberately opens no sample: what a document gives is the matter of `sluice test`.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::flow::Flow;
 use super::problem::Problem;
 
-/// The content type of a file, by its extension alone: what the bytes are is for `decode` to
-/// compare.
+/// Limit: bytes at the start of a JSON file in which a FHIR resource names its type.
+const RESOURCE_TYPE_WITHIN_BYTES: u64 = 64 << 10;
+
+/// The content type of a file, by its extension, and for JSON by whether it is a FHIR resource:
+/// what the bytes are is for `decode` to compare.
 pub fn media_type_of(path: &Path) -> &'static str {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
-        "txt" => "text/plain",
+        "txt" | "log" => "text/plain",
+        "md" => "text/markdown",
         "html" | "htm" => "text/html",
+        "ndjson" | "jsonl" => "application/x-ndjson",
+        "hl7" => "application/hl7-v2",
+        "json" if is_resource(path) => "application/fhir+json",
         _ => "application/octet-stream",
     }
+}
+
+/// Whether a JSON file says of which type of FHIR resource it is.
+fn is_resource(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(RESOURCE_TYPE_WITHIN_BYTES).read_to_end(&mut head));
+    let name = b"\"resourceType\"";
+    read.is_ok() && head.windows(name.len()).any(|window| window == name)
 }
 
 /// One input in `samples/`.
@@ -102,8 +118,25 @@ mod tests {
         check("a/b.PDF", "application/pdf");
         check("a.txt", "text/plain");
         check("a.htm", "text/html");
+        check("a.log", "text/plain");
+        check("a.md", "text/markdown");
+        check("a.ndjson", "application/x-ndjson");
+        check("a.hl7", "application/hl7-v2");
         check("a.docx", "application/octet-stream");
         check("pdf", "application/octet-stream");
+    }
+
+    #[test]
+    fn a_json_file_is_fhir_where_it_names_a_resource() {
+        let dir = tempfile::tempdir().unwrap();
+        for (body, expected) in [
+            (r#"{"resourceType": "Bundle"}"#, "application/fhir+json"),
+            (r#"{"text": "x"}"#, "application/octet-stream"),
+        ] {
+            let path = dir.path().join("a.json");
+            std::fs::write(&path, body).unwrap();
+            assert_eq!(media_type_of(&path), expected, "{body}");
+        }
     }
 
     #[test]

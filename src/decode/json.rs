@@ -6,26 +6,19 @@
 //! ```
 //!
 //! `content` is base64 (RFC 4648, section 4, padding optional) and needs `content_type`; `text` is
-//! the text itself, and its `content_type`, if any, must be `text/plain` or `text/html`. Exactly
-//! one of the two stands there. `document_id` is optional. Other keys are passed over, since
+//! the text itself, and its `content_type`, if any, must be a type of text (FHIR and HL7 v2
+//! among them). Exactly one of the two stands there. `document_id` is optional. Other keys are passed over, since
 //! senders add their own; a key that stands twice is refused. Deliberately quotes nothing of the
 //! body in a detail: kinds and places only.
 
 use std::borrow::Cow;
 
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, Engine as _};
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use super::{Kind, Unwrapped, media, reject, within};
+use super::{BASE64, Kind, Unwrapped, media, reject, within};
 use crate::types::{Reject, RejectCode};
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 #[derive(Deserialize)]
 struct Body<'a> {

@@ -1,4 +1,4 @@
-//! declared media type, bytes `-> MediaType`: what a document is, and whether its header lies.
+//! declared media type, bytes `-> Form`: what a document is, and whether its header lies.
 //!
 //! A type that is declared is checked against the bytes, never replaced by a guess:
 //!
@@ -44,20 +44,44 @@ const SIGNATURES: [&[u8]; 9] = [
 /// Words of PDF syntax: bytes that hold one are a PDF in pieces, not text under a wrong name.
 const PDF_MARKS: [&[u8]; 4] = [b"%PDF", b"endobj", b"startxref", b"%%EOF"];
 
-/// The type of `bytes`, declared as `declared`.
-pub(super) fn of(declared: Option<&[u8]>, bytes: &[u8]) -> Result<MediaType, Reject> {
+/// How a document of some type is taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It is one part.
+    One(MediaType),
+    /// Plain text: one part, or entries.
+    Plain(&'static Encoding),
+    /// JSON, one value a line.
+    JsonLines(&'static Encoding),
+    /// FHIR R4 in JSON.
+    Fhir,
+    /// HL7 v2 in ER7, with the character set that the type names.
+    Hl7(Option<&'static Encoding>),
+}
+
+/// The form of `bytes`, declared as `declared`.
+pub(super) fn form(declared: Option<&[u8]>, bytes: &[u8]) -> Result<Form, Reject> {
     let Some(declared) = declared else {
-        return undeclared(bytes, "no content type is given");
+        return undeclared(bytes, "no content type is given").map(Form::One);
     };
-    let parsed = Parsed::of(declared).ok_or_else(|| {
-        reject(RejectCode::TypeUnsupported, "the content type is no media type (RFC 9110)")
-    })?;
+    let parsed = Parsed::of(declared).ok_or_else(no_media_type)?;
     match parsed.essence.as_str() {
-        "application/pdf" => pdf(bytes),
-        "text/plain" => text(bytes, parsed.encoding()?).map(MediaType::Plain),
-        "text/html" => text(bytes, parsed.encoding()?).map(MediaType::Html),
+        "application/pdf" => pdf(bytes).map(Form::One),
+        "text/plain" => text(bytes, parsed.encoding()?).map(Form::Plain),
+        // Markdown is read as it is: its marks tell headings and lists, and spans refer to it.
+        "text/markdown" => text(bytes, parsed.encoding()?).map(MediaType::Plain).map(Form::One),
+        "text/html" => text(bytes, parsed.encoding()?).map(MediaType::Html).map(Form::One),
+        "application/x-ndjson" | "application/jsonl" => {
+            text(bytes, parsed.encoding()?).map(Form::JsonLines)
+        }
+        "application/fhir+json" => Ok(Form::Fhir),
+        "x-application/hl7-v2+er7" | "application/hl7-v2+er7" | "application/hl7-v2" => {
+            let charset = parsed.charset.is_some().then(|| parsed.encoding()).transpose()?;
+            Ok(Form::Hl7(charset))
+        }
         "application/octet-stream" => {
             undeclared(bytes, "the content type `application/octet-stream` says nothing")
+                .map(Form::One)
         }
         other => {
             let detail = format!("the content type is `{other}`; sluice takes {TAKEN}");
@@ -66,27 +90,40 @@ pub(super) fn of(declared: Option<&[u8]>, bytes: &[u8]) -> Result<MediaType, Rej
     }
 }
 
-/// The type of text that came as Unicode, so that a character set says nothing any more.
-pub(super) fn of_text(declared: Option<&str>) -> Result<MediaType, Reject> {
-    match declared.map(|declared| essence(declared.as_bytes())) {
-        None => Ok(MediaType::Plain(UTF_8)),
-        Some(Some(essence)) => match essence.as_str() {
-            "text/plain" => Ok(MediaType::Plain(UTF_8)),
-            "text/html" => Ok(MediaType::Html(UTF_8)),
-            _ => {
-                let detail = "the JSON envelope has `text`, but its `content_type` is neither \
-                              `text/plain` nor `text/html`";
-                Err(reject(RejectCode::TypeMismatch, detail))
-            }
-        },
-        Some(None) => {
-            Err(reject(RejectCode::TypeUnsupported, "the content type is no media type (RFC 9110)"))
+/// The type of a document inside another one, which holds no further one.
+pub(super) fn of(declared: Option<&[u8]>, bytes: &[u8]) -> Result<MediaType, Reject> {
+    match form(declared, bytes)? {
+        Form::One(media_type) => Ok(media_type),
+        Form::Plain(charset) => Ok(MediaType::Plain(charset)),
+        Form::JsonLines(_) | Form::Fhir | Form::Hl7(_) => {
+            let detail = "an attachment is of a type that holds further documents";
+            Err(reject(RejectCode::TypeUnsupported, detail))
         }
     }
 }
 
+/// The form of text that came as Unicode, so that a character set says nothing any more.
+pub(super) fn of_text(declared: Option<&str>) -> Result<Form, Reject> {
+    let Some(declared) = declared else { return Ok(Form::Plain(UTF_8)) };
+    let essence = essence(declared.as_bytes()).ok_or_else(no_media_type)?;
+    match form(Some(essence.as_bytes()), b"") {
+        Ok(Form::Hl7(_)) => Ok(Form::Hl7(Some(UTF_8))),
+        Ok(found) if found != Form::One(MediaType::Pdf) => Ok(found),
+        Ok(_) | Err(_) => {
+            let detail = "the JSON envelope has `text`, but its `content_type` is no type of text";
+            Err(reject(RejectCode::TypeMismatch, detail))
+        }
+    }
+}
+
+fn no_media_type() -> Reject {
+    reject(RejectCode::TypeUnsupported, "the content type is no media type (RFC 9110)")
+}
+
 /// The types that are taken, for details.
-const TAKEN: &str = "`application/pdf`, `text/plain` and `text/html`";
+const TAKEN: &str = "`application/pdf`, `text/plain`, `text/html`, `text/markdown`, \
+                     `application/fhir+json`, `application/hl7-v2` and, with `input.split: log`, \
+                     `application/x-ndjson`";
 
 /// `type/subtype` in lower case, without parameters.
 pub(super) fn essence(declared: &[u8]) -> Option<String> {
@@ -194,7 +231,7 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
 mod tests {
     use encoding_rs::{UTF_8, UTF_16LE, WINDOWS_1252};
 
-    use super::{essence, of, of_text};
+    use super::{Form, essence, of, of_text};
     use crate::types::{MediaType, RejectCode};
 
     const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\nendobj\n%%EOF";
@@ -269,12 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn text_in_json_is_plain_or_html() {
+    fn text_in_json_is_of_a_type_of_text() {
         let check = |declared, expected| {
             assert_eq!(of_text(declared).map_err(|reject| reject.code), expected, "{declared:?}");
         };
-        check(None, Ok(MediaType::Plain(UTF_8)));
-        check(Some("text/html; charset=latin1"), Ok(MediaType::Html(UTF_8)));
+        check(None, Ok(Form::Plain(UTF_8)));
+        check(Some("text/html; charset=latin1"), Ok(Form::One(MediaType::Html(UTF_8))));
+        check(Some("text/markdown"), Ok(Form::One(MediaType::Plain(UTF_8))));
+        check(Some("application/fhir+json"), Ok(Form::Fhir));
         check(Some("application/pdf"), Err(RejectCode::TypeMismatch));
         check(Some("nonsense"), Err(RejectCode::TypeUnsupported));
     }

@@ -1,9 +1,10 @@
 //! `Delivery -> Decoded`: the envelope is taken off, the media type is found and compared with the
-//! bytes, limits are kept.
+//! bytes, what holds several documents is taken apart, limits are kept.
 //!
-//! Every body ends as documents, a tombstone or one [`Reject`]; only a registry that cannot be
-//! asked is a [`Fault`]. Deliberately opens no document: a PDF that is broken inside, or text that
-//! is not in its character set, is found out by the room `text`.
+//! Every body ends as parts, a tombstone or one [`Reject`]; only a registry that cannot be asked is
+//! a [`Fault`]. A part is a document or a reject of its own. Deliberately opens no document: a PDF
+//! that is broken inside, or text that is not in its character set, is found out by the room
+//! `text`.
 //!
 //! The body is, by `input.envelope` or, with `auto`, by the header `content-type`:
 //!
@@ -11,22 +12,49 @@
 //! - `application/vnd.sluice.document+json`: a JSON object, see [`json`];
 //! - `application/vnd.sluice.document+avro`: an Avro record, see [`avro`].
 //!
-//! A document's identifier is the envelope's, else the header `document-id`, else the message key,
-//! else `TOPIC/PARTITION/OFFSET`. One that is empty, longer than 1024 bytes, no UTF-8 or with
-//! control characters is passed over, since headers, logs and terminals downstream carry it.
+//! The document is, by its type, one part; FHIR R4 (see [`fhir`]) or HL7 v2 (see [`hl7`]), a part
+//! for each document in it; or, with `input.split: log`, plain text or JSON lines, a part for each
+//! entry (see [`split`]).
+//!
+//! A document's identifier is its own (FHIR, HL7), else the envelope's, else the header
+//! `document-id`, else the message key, else `TOPIC/PARTITION/OFFSET`; where the document has
+//! several parts without one, `#` and the part's number follow. One that is empty, longer than 1024
+//! bytes, no UTF-8 or with control characters is passed over, since headers, logs and terminals
+//! downstream carry it.
 
 pub mod avro;
+pub mod fhir;
+pub mod hl7;
+mod identifiers;
 pub mod json;
 mod media;
+pub mod split;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::config::pipeline::{Envelope, Input, Tombstone};
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use encoding_rs::Encoding;
+
+use self::media::Form;
+use crate::config::pipeline::{Envelope, Input, Split, Tombstone};
 use crate::error::{Fault, FaultClass};
 use crate::registry::Client;
 use crate::registry::schema::Schema;
-use crate::types::{Delivery, Digest, Document, MediaType, Reject, RejectCode, Room, Sensitive};
+use crate::types::{
+    Delivery, Digest, Document, Extent, Identifier, MediaType, Part, Reject, RejectCode, Room,
+    Sensitive, Span,
+};
+
+/// RFC 4648, section 4, padding optional.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Longest document identifier, in bytes.
 pub const DOCUMENT_ID_BYTES_MAX: usize = 1024;
@@ -35,8 +63,32 @@ pub const DOCUMENT_ID_BYTES_MAX: usize = 1024;
 pub enum Decoded {
     /// A null body: an erasure, or nothing, as `input.tombstone` says.
     Tombstone,
-    /// Its documents, one per part, in order.
-    Documents(Vec<Document>),
+    /// Its parts in order, at least one.
+    Parts(Vec<Piece>),
+}
+
+/// One part of a delivery.
+pub struct Piece {
+    /// Its number and place.
+    pub part: Part,
+    /// The document, or why there is none.
+    pub document: Result<Document, Reject>,
+}
+
+/// A document inside another one, before it is numbered.
+struct Found<'a> {
+    /// Its own identifier.
+    id: Option<String>,
+    content: Result<Content<'a>, Reject>,
+    /// Its place in the bytes around it, where it is a run of them.
+    range: Option<Span>,
+    identifiers: Vec<Identifier>,
+}
+
+/// What a document is made of.
+struct Content<'a> {
+    media_type: MediaType,
+    bytes: Cow<'a, [u8]>,
 }
 
 /// Where the schemas of Avro envelopes come from.
@@ -89,7 +141,7 @@ enum Kind<'a> {
     /// Said by the sender; `None` where nothing was said.
     Declared(Option<Cow<'a, [u8]>>),
     /// Said by the form of the envelope.
-    Known(MediaType),
+    Known(Form),
 }
 
 /// Turns a delivery into its documents.
@@ -114,8 +166,8 @@ pub fn decode(
             bytes: Cow::Borrowed(body),
         }),
     };
-    let document = unwrapped.and_then(|unwrapped| finish(unwrapped, delivery, input));
-    Ok(document.map(|document| Decoded::Documents(vec![document])))
+    let pieces = unwrapped.and_then(|unwrapped| parts(unwrapped, delivery, input));
+    Ok(pieces.map(Decoded::Parts))
 }
 
 /// A null body without a key names nothing that could be erased.
@@ -141,25 +193,135 @@ fn envelope(configured: Envelope, content_type: Option<&[u8]>) -> Envelope {
     }
 }
 
-fn finish(of: Unwrapped<'_>, delivery: &Delivery, input: &Input) -> Result<Document, Reject> {
+/// Takes the document apart.
+fn parts(of: Unwrapped<'_>, delivery: &Delivery, input: &Input) -> Result<Vec<Piece>, Reject> {
     if of.bytes.is_empty() {
         return Err(reject(RejectCode::DocumentEmpty, "the document in the envelope has no bytes"));
     }
     within(of.bytes.len(), input.document_bytes_max)?;
-    let media_type = match of.kind {
-        Kind::Declared(declared) => media::of(declared.as_deref(), &of.bytes)?,
-        Kind::Known(known) => known,
+    let form = match &of.kind {
+        Kind::Declared(declared) => media::form(declared.as_deref(), &of.bytes)?,
+        Kind::Known(known) => *known,
     };
-    let part = 0;
-    Ok(Document {
+    // Only bytes of the message itself can be named by their place in it.
+    let is_bare = matches!(of.bytes, Cow::Borrowed(_)) && is_body(&of.bytes, delivery);
+    let found = match (form, input.split) {
+        (Form::Fhir, _) => fhir::documents(&of.bytes, input)?,
+        (Form::Hl7(charset), _) => hl7::documents(&of.bytes, charset, input)?,
+        (Form::Plain(charset), Split::Log) => {
+            entries(&of.bytes, split::Lines::Log, charset, input)?
+        }
+        (Form::JsonLines(charset), Split::Log) => {
+            entries(&of.bytes, split::Lines::Each, charset, input)?
+        }
+        (Form::JsonLines(_), Split::None) => {
+            let detail = "JSON lines are taken with `input.split: log` only";
+            return Err(reject(RejectCode::TypeUnsupported, detail));
+        }
+        (Form::Plain(charset), Split::None) => {
+            return Ok(vec![whole(of, MediaType::Plain(charset), delivery)]);
+        }
+        (Form::One(media_type), _) => return Ok(vec![whole(of, media_type, delivery)]),
+    };
+    if found.len() > usize::try_from(input.parts_max).unwrap_or(usize::MAX) {
+        return Err(parts_too_many(input));
+    }
+    let base = document_id(of.document_id.as_deref(), delivery);
+    let count = found.len();
+    let pieces = found.into_iter().zip(0_u32..);
+    Ok(pieces.map(|(found, number)| piece(found, number, count, (&base, is_bare))).collect())
+}
+
+/// Whether `bytes` are the body of the message itself.
+fn is_body(bytes: &[u8], delivery: &Delivery) -> bool {
+    delivery.body.as_ref().is_some_and(|body| std::ptr::eq(body.as_slice(), bytes))
+}
+
+/// The only part of a delivery.
+fn whole(of: Unwrapped<'_>, media_type: MediaType, delivery: &Delivery) -> Piece {
+    let document = Document {
         id: document_id(of.document_id.as_deref(), delivery),
-        part,
+        part: 0,
         media_type,
         digest: Digest::of(&of.bytes),
         bytes: Sensitive::new(of.bytes.into_owned()),
         range: None,
         identifiers: Vec::new(),
-    })
+    };
+    Piece { part: Part::WHOLE, document: Ok(document) }
+}
+
+/// Part `number` of `count`. The base is the identifier of the document around it, and whether
+/// that is the body of the message itself.
+fn piece(found: Found<'_>, number: u32, count: usize, (base, is_bare): (&str, bool)) -> Piece {
+    let range = found.range.filter(|_| is_bare);
+    let extent = match range {
+        Some(span) => Extent::Bytes(span),
+        None if count == 1 => Extent::Whole,
+        None => Extent::Inside,
+    };
+    let id = found.id.filter(|id| is_fit(id)).unwrap_or_else(|| match count {
+        1 => base.to_owned(),
+        _ => numbered(base, number),
+    });
+    let document = found.content.map(|content| Document {
+        id,
+        part: number,
+        media_type: content.media_type,
+        digest: Digest::of(&content.bytes),
+        bytes: Sensitive::new(content.bytes.into_owned()),
+        range,
+        identifiers: found.identifiers,
+    });
+    Piece { part: Part { number, extent }, document }
+}
+
+/// `base#number`, cut in `base` where it would be too long.
+fn numbered(base: &str, number: u32) -> String {
+    let number = format!("#{number}");
+    let end = base.floor_char_boundary(DOCUMENT_ID_BYTES_MAX - number.len());
+    format!("{}{number}", base.get(..end).unwrap_or(base))
+}
+
+/// The entries of a log.
+fn entries<'a>(
+    bytes: &'a [u8],
+    lines: split::Lines,
+    charset: &'static Encoding,
+    input: &Input,
+) -> Result<Vec<Found<'a>>, Reject> {
+    let is_wide = bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF");
+    if is_wide || !charset.is_ascii_compatible() {
+        let detail = "entries are cut at line ends, and the character set has none of ASCII";
+        return Err(reject(RejectCode::TypeUnsupported, detail));
+    }
+    // One more than allowed is enough to know.
+    let entries_max = usize::try_from(input.parts_max).unwrap_or(usize::MAX).saturating_add(1);
+    let found = split::entries(bytes, lines, entries_max);
+    if found.is_empty() {
+        return Err(reject(RejectCode::TextEmpty, "the body has blank lines only"));
+    }
+    let media_type = MediaType::Plain(charset);
+    let entry = |span: Span| {
+        let bytes = bytes.get(span.range()).unwrap_or_default();
+        let content = if bytes.len() <= input.entry_bytes_max {
+            Ok(Content { media_type, bytes: Cow::Borrowed(bytes) })
+        } else {
+            let (bytes, limit) = (bytes.len(), input.entry_bytes_max);
+            let detail = format!(
+                "an entry of {bytes} bytes is over the limit `input.entry_bytes_max` of {limit}"
+            );
+            Err(reject(RejectCode::EntryTooLarge, detail))
+        };
+        Found { id: None, content, range: Some(span), identifiers: Vec::new() }
+    };
+    Ok(found.into_iter().map(entry).collect())
+}
+
+fn parts_too_many(input: &Input) -> Reject {
+    let limit = input.parts_max;
+    let detail = format!("the body holds more parts than the limit `input.parts_max` of {limit}");
+    reject(RejectCode::PartsTooMany, detail)
 }
 
 fn within(bytes: usize, limit: usize) -> Result<(), Reject> {
@@ -168,6 +330,22 @@ fn within(bytes: usize, limit: usize) -> Result<(), Reject> {
     }
     let detail = format!("{bytes} bytes are over the limit `input.document_bytes_max` of {limit}");
     Err(reject(RejectCode::DocumentTooLarge, detail))
+}
+
+/// The bytes of base64 with white space in it, as attachments have it; `None` where it is none.
+/// What would give more than `bytes_max` is not decoded.
+fn attached(data: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, Reject> {
+    let shown = data.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').count();
+    // Four characters give three bytes.
+    within(shown / 4 * 3, bytes_max)?;
+    let bare: Cow<'_, str> = if data.contains(|letter: char| letter.is_ascii_whitespace()) {
+        Cow::Owned(data.split_ascii_whitespace().collect())
+    } else {
+        Cow::Borrowed(data)
+    };
+    let Ok(bytes) = BASE64.decode(bare.as_bytes()) else { return Ok(None) };
+    within(bytes.len(), bytes_max)?;
+    Ok(Some(bytes))
 }
 
 fn document_id(enveloped: Option<&str>, delivery: &Delivery) -> String {
@@ -183,218 +361,4 @@ fn is_fit(id: &str) -> bool {
 
 fn reject(code: RejectCode, detail: impl Into<String>) -> Reject {
     Reject::new(code, Room::Decode, detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::{Decoded, Schemas, decode};
-    use crate::config::pipeline::{Envelope, Input, Tombstone};
-    use crate::error::{Fault, FaultClass};
-    use crate::registry::schema::{DOCUMENT, Schema, parse};
-    use crate::types::{Delivery, Document, Header, Position, RejectCode, Sensitive};
-
-    /// A registry with the shipped schema under id 7, and out of reach for id 8.
-    struct Shelf;
-
-    impl Schemas for Shelf {
-        fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
-            match id {
-                7 => Ok(Some(Arc::new(parse(DOCUMENT).unwrap()))),
-                8 => Err(Fault::plain(FaultClass::Retry, "asking the registry")),
-                _ => Ok(None),
-            }
-        }
-    }
-
-    fn input(envelope: Envelope) -> Input {
-        let (topic, group) = ("in".to_owned(), None);
-        let tombstone = Tombstone::Forward;
-        Input { topic, group, envelope, tombstone, document_bytes_max: 64, parts_max: 1 }
-    }
-
-    fn delivery(body: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Delivery {
-        let header = |(name, value): &(&str, &[u8])| Header {
-            name: (*name).to_owned(),
-            value: Some(Sensitive::new(value.to_vec())),
-        };
-        Delivery {
-            position: Position { topic: "in".into(), partition: 3, offset: 9 },
-            key: None,
-            body: body.map(|body| Sensitive::new(body.to_vec())),
-            headers: headers.iter().map(header).collect(),
-            sent: None,
-        }
-    }
-
-    fn decoded(delivery: &Delivery, envelope: Envelope) -> Result<Document, RejectCode> {
-        let answer = decode(delivery, &input(envelope), &Shelf).unwrap();
-        match answer.map_err(|reject| reject.code)? {
-            Decoded::Documents(mut documents) => {
-                assert_eq!(documents.len(), 1);
-                Ok(documents.remove(0))
-            }
-            Decoded::Tombstone => panic!("a body is no tombstone"),
-        }
-    }
-
-    fn refusal(body: &[u8], content_type: &str) -> Option<RejectCode> {
-        let of = delivery(Some(body), &[("Content-Type", content_type.as_bytes())]);
-        decoded(&of, Envelope::Auto).err()
-    }
-
-    const JSON: &str = "application/vnd.sluice.document+json";
-    const AVRO: &str = "application/vnd.sluice.document+avro";
-
-    #[test]
-    fn a_raw_body_is_the_document() {
-        let of =
-            delivery(Some(b"words"), &[("content-type", b"text/plain"), ("document-id", b"a")]);
-        let document = decoded(&of, Envelope::Auto).unwrap();
-        assert_eq!((document.id.as_str(), document.part), ("a", 0));
-        assert_eq!(document.bytes.as_slice(), b"words");
-    }
-
-    #[test]
-    fn each_bad_body_has_its_code() {
-        let large = [b'x'; 65];
-        for (body, content_type, code) in [
-            (b"".as_slice(), "text/plain", RejectCode::DocumentEmpty),
-            (&large, "text/plain", RejectCode::DocumentTooLarge),
-            (b"x", "image/png", RejectCode::TypeUnsupported),
-            (b"x", "", RejectCode::TypeUnsupported),
-            (b"%PDF-1.7", "text/plain", RejectCode::TypeMismatch),
-            (b"{", JSON, RejectCode::EnvelopeInvalid),
-            (b"[]", JSON, RejectCode::EnvelopeInvalid),
-            (b"{}", JSON, RejectCode::EnvelopeInvalid),
-            (br#"{"content":"eA=="}"#, JSON, RejectCode::EnvelopeInvalid),
-            (br#"{"content":"*","content_type":"text/plain"}"#, JSON, RejectCode::EnvelopeInvalid),
-            (br#"{"content":"","content_type":"text/plain"}"#, JSON, RejectCode::DocumentEmpty),
-            (br#"{"text":""}"#, JSON, RejectCode::DocumentEmpty),
-            (br#"{"text":"a","text":"b"}"#, JSON, RejectCode::EnvelopeInvalid),
-            (br#"{"text":"a","content":"eA"}"#, JSON, RejectCode::EnvelopeInvalid),
-            (br#"{"text":"a","content_type":"application/pdf"}"#, JSON, RejectCode::TypeMismatch),
-            (b"{\"text\":\"\xFF\"}", JSON, RejectCode::EnvelopeInvalid),
-            (b"\0\0\0\0\x01abc", AVRO, RejectCode::SchemaUnknown),
-            (b"\0\0\0\0\x07", AVRO, RejectCode::EnvelopeInvalid),
-            (b"\0\0", AVRO, RejectCode::EnvelopeInvalid),
-            (b"text", AVRO, RejectCode::EnvelopeInvalid),
-            (b"\xC3\x01ABCDEFGHrest", AVRO, RejectCode::SchemaUnknown),
-        ] {
-            let found = refusal(body, content_type);
-            assert_eq!(found, Some(code), "{content_type}: {}", body.escape_ascii());
-        }
-        let long = format!(r#"{{"content":"{}","content_type":"text/plain"}}"#, "eHh4".repeat(22));
-        assert_eq!(refusal(long.as_bytes(), JSON), Some(RejectCode::DocumentTooLarge));
-        let deep = format!(r#"{{"x":{}"#, "[".repeat(100_000));
-        assert_eq!(refusal(deep.as_bytes(), JSON), Some(RejectCode::EnvelopeInvalid));
-    }
-
-    #[test]
-    fn a_json_envelope_gives_its_document_and_other_keys_are_passed_over() {
-        let body = br#"{"document_id":"d","content_type":"text/html","content":"PHA+","more":[1]}"#;
-        let document = decoded(&delivery(Some(body), &[]), Envelope::Json).unwrap();
-        assert_eq!((document.id.as_str(), document.bytes.as_slice()), ("d", b"<p>".as_slice()));
-        let body = br#"{"text":"caf\u00e9"}"#;
-        let document = decoded(&delivery(Some(body), &[]), Envelope::Json).unwrap();
-        assert_eq!(document.bytes.as_slice(), "café".as_bytes());
-    }
-
-    #[test]
-    fn an_identifier_comes_from_envelope_header_key_or_position_in_this_order() {
-        let body = br#"{"document_id":"envelope","text":"x"}"#;
-        let bare = br#"{"text":"x"}"#;
-        let long = "x".repeat(1025);
-        let with = |body: &[u8], header: Option<&str>, key: Option<&[u8]>| {
-            let header = header.map(|id| ("document-id", id.as_bytes()));
-            let mut of = delivery(Some(body), header.as_slice());
-            of.key = key.map(|key| Sensitive::new(key.to_vec()));
-            decoded(&of, Envelope::Json).unwrap().id
-        };
-        assert_eq!(with(body, Some("header"), Some(b"key")), "envelope");
-        assert_eq!(with(bare, Some("header"), Some(b"key")), "header");
-        assert_eq!(with(bare, None, Some(b"key")), "key");
-        assert_eq!(with(bare, Some("line\nbreak"), Some(b"key")), "key");
-        assert_eq!(with(bare, Some(&long), Some(b"\xFF")), "in/3/9");
-        assert_eq!(with(bare, None, Some(b"")), "in/3/9");
-    }
-
-    #[test]
-    fn a_null_body_is_a_tombstone_if_it_names_something_or_means_nothing() {
-        let mut of = delivery(None, &[]);
-        let code = |of: &Delivery, input: &Input| match decode(of, input, &Shelf).unwrap() {
-            Ok(Decoded::Tombstone) => None,
-            Ok(Decoded::Documents(_)) => panic!("no document"),
-            Err(reject) => Some(reject.code),
-        };
-        let forward = input(Envelope::Auto);
-        let ignore = Input { tombstone: Tombstone::Ignore, ..forward.clone() };
-        assert_eq!(code(&of, &forward), Some(RejectCode::EnvelopeInvalid));
-        assert_eq!(code(&of, &ignore), None);
-        of.key = Some(Sensitive::new(b"k".to_vec()));
-        assert_eq!(code(&of, &forward), None);
-    }
-
-    #[test]
-    fn a_registry_out_of_reach_is_a_fault_and_no_reject() {
-        let of = delivery(Some(b"\0\0\0\0\x08abc"), &[]);
-        assert!(decode(&of, &input(Envelope::Avro), &Shelf).is_err());
-    }
-
-    #[test]
-    fn without_a_registry_every_id_is_unknown() {
-        let of = delivery(Some(b"\0\0\0\0\x07abc"), &[]);
-        let answer = decode(&of, &input(Envelope::Avro), &None::<Shelf>).unwrap();
-        assert_eq!(answer.err().unwrap().code, RejectCode::SchemaUnknown);
-    }
-
-    #[test]
-    fn a_detail_quotes_nothing_of_the_body() {
-        let bodies = [
-            br#"{"text":"SECRET","text":"SECRET"}"#.as_slice(),
-            br#"{"content":"SECRET!","content_type":"a/b"}"#,
-            br#"{"document_id":{"SECRET":1}}"#,
-            b"SECRET",
-            b"\0\0\0\0\x07SECRET SECRET SECRET",
-        ];
-        let mut refused = 0;
-        for content_type in [JSON, AVRO, "text/plain; charset=SECRET", "application/pdf"] {
-            for body in bodies {
-                let of = delivery(Some(body), &[("content-type", content_type.as_bytes())]);
-                let answer = decode(&of, &input(Envelope::Auto), &Shelf).unwrap();
-                let detail = answer.err().map(|reject| reject.detail).unwrap_or_default();
-                refused += usize::from(!detail.is_empty());
-                assert!(!detail.contains("SECRET"), "{detail}");
-            }
-        }
-        assert_eq!(refused, 19);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_end_as_documents_or_a_reject(
-            head in prop::sample::select(vec![
-                b"".as_slice(), b"\0\0\0\0\x07", b"\xC3\x01", b"%PDF-", b"{\"text\":", b"PK",
-            ]),
-            tail in prop::collection::vec(any::<u8>(), 0..200),
-            content_type in prop_oneof![
-                Just(JSON.to_owned()), Just(AVRO.to_owned()), Just("text/plain".to_owned()),
-                "\\PC{0,40}",
-            ],
-            envelope in prop::sample::select(vec![
-                Envelope::Auto, Envelope::None, Envelope::Json, Envelope::Avro,
-            ]),
-        ) {
-            let body = [head, &tail].concat();
-            let of = delivery(Some(&body), &[("content-type", content_type.as_bytes())]);
-            let answer = decode(&of, &input(envelope), &Shelf).unwrap();
-            if let Ok(Decoded::Documents(documents)) = answer {
-                prop_assert_eq!(documents.len(), 1);
-                prop_assert!(documents[0].bytes.len() <= 64);
-            }
-        }
-    }
 }

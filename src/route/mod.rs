@@ -4,8 +4,14 @@
 //! |--|--|--|--|
 //! | record | `output.record_topic` | the input's key, else the document id | as the codec writes it |
 //! | review | `output.review_topic` | likewise | as the codec writes it |
-//! | reject | `output.reject_topic` | the input's key | the input's body, byte for byte |
+//! | reject | `output.reject_topic` | the input's key | the part's bytes of the input, as they came |
 //! | tombstone | record and review topic | the input's key | null |
+//!
+//! Where a delivery has several parts, a reject holds the bytes of its own part, with their range
+//! in the header `sluice-range` (`START-END`, from 0, end exclusive), or for a part that is no run
+//! of the body's bytes a reference to it. All parts have the input's key, so that those of one key
+//! stay in order and an erasure of the key finds them; a topic for many parts must not be compacted,
+//! or `record_id` must be its key downstream.
 //!
 //! A message over `output.message_bytes_max` is never cut: a record or review becomes the reject
 //! `RECORD_TOO_LARGE`; a reject loses its body first, then the original headers, then the key, each
@@ -30,7 +36,7 @@ mod reject;
 
 use crate::config::pipeline::{Output, Tombstone};
 use crate::types::{
-    Delivery, Header, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room, Sensitive,
+    Delivery, Header, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review, Room, Sensitive,
     record_id,
 };
 
@@ -61,7 +67,7 @@ impl<P: Payload> Router<P> {
     }
 
     /// The message of one part's outcome; exactly one.
-    pub fn route(&self, outcome: &Outcome, delivery: &Delivery, part: u32) -> Outgoing {
+    pub fn route(&self, outcome: &Outcome, delivery: &Delivery, part: Part) -> Outgoing {
         let (record, topic, bytes, code) = match outcome {
             Outcome::Record(record) => {
                 (&**record, &self.output.record_topic, self.payload.record(record), "")
@@ -129,7 +135,7 @@ impl<P: Payload> Router<P> {
         outgoing.collect()
     }
 
-    fn refused(&self, refusal: &Reject, delivery: &Delivery, part: u32) -> Outgoing {
+    fn refused(&self, refusal: &Reject, delivery: &Delivery, part: Part) -> Outgoing {
         let limit = self.output.message_bytes_max;
         let origin = reject::Origin { pipeline: &self.pipeline, delivery, part };
         reject::outgoing(&self.output.reject_topic, refusal, &origin, limit)
@@ -151,8 +157,9 @@ mod tests {
     use super::{Payload, Router};
     use crate::config::pipeline::{Format, Output, Tombstone};
     use crate::types::{
-        Delivery, Digest, Extraction, Header, Outcome, OutcomeKind, Outgoing, Position, Provenance,
-        Reason, Record, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
+        Delivery, Digest, Extent, Extraction, Header, Outcome, OutcomeKind, Outgoing, Part,
+        Position, Provenance, Reason, Record, Reject, RejectCode, Review, ReviewCode, Room,
+        Sensitive, Span,
     };
 
     /// Bodies of a set length.
@@ -255,14 +262,14 @@ mod tests {
         let headers = [("Traceparent", "00-a-b-01"), ("content-type", "application/pdf")];
         let keyed = delivery(Some(b"k"), Some(vec![1]), &headers);
         let bare = delivery(None, Some(vec![1]), &headers);
-        let sent = router(9).route(&Outcome::Record(Box::new(record())), &keyed, 0);
+        let sent = router(9).route(&Outcome::Record(Box::new(record())), &keyed, Part::WHOLE);
         assert_eq!((sent.topic.as_str(), key(&sent)), ("records", Some(b"k".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Record), ""));
         assert_eq!(text(&sent, "content-type"), Some("application/avro"));
         assert_eq!(text(&sent, "sluice-record-id"), Some("contracts/in/3/9/0"));
         assert_eq!(text(&sent, "Traceparent"), Some("00-a-b-01"));
         assert_eq!(sent.headers.len(), 3);
-        let sent = router(9).route(&review(), &bare, 0);
+        let sent = router(9).route(&review(), &bare, Part::WHOLE);
         assert_eq!((sent.topic.as_str(), key(&sent)), ("reviews", Some(b"lease-7".as_slice())));
         assert_eq!((sent.kind, sent.code), (Some(OutcomeKind::Review), "REQUIRED_MISSING"));
     }
@@ -271,7 +278,7 @@ mod tests {
     fn a_reject_is_the_original_message_with_its_reason() {
         let headers = [("document-id", "d"), ("Sluice-Code", "OLD"), ("traceparent", "t")];
         let of = delivery(Some(b"k"), Some(b"%PDF".to_vec()), &headers);
-        let sent = router(9).route(&reject(), &of, 2);
+        let sent = router(9).route(&reject(), &of, Part { number: 2, ..Part::WHOLE });
         assert_eq!(
             (sent.topic.as_str(), key(&sent), body(&sent)),
             ("rejects", key(&sent), b"%PDF".as_slice())
@@ -301,7 +308,7 @@ mod tests {
     fn a_record_that_is_too_large_is_a_reject_with_the_document() {
         let of = delivery(None, Some(b"doc".to_vec()), &[]);
         for outcome in [Outcome::Record(Box::new(record())), review()] {
-            let sent = router(LIMIT).route(&outcome, &of, 0);
+            let sent = router(LIMIT).route(&outcome, &of, Part::WHOLE);
             assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_TOO_LARGE"));
             assert_eq!(body(&sent), b"doc");
         }
@@ -329,7 +336,7 @@ mod tests {
         let of = delivery(Some(b"k"), Some(b"doc".to_vec()), &[]);
         let router = Router::new("contracts", router(0).output, Unfit);
         for outcome in [Outcome::Record(Box::new(record())), review()] {
-            let sent = router.route(&outcome, &of, 3);
+            let sent = router.route(&outcome, &of, Part { number: 3, ..Part::WHOLE });
             assert_eq!((sent.topic.as_str(), sent.code), ("rejects", "RECORD_UNFIT"));
             assert_eq!((sent.kind, body(&sent)), (Some(OutcomeKind::Reject), b"doc".as_slice()));
             assert_eq!(text(&sent, "sluice-room"), Some("sink"));
@@ -340,7 +347,9 @@ mod tests {
     #[test]
     fn parts_of_a_delivery_share_its_key_and_differ_in_the_record_id() {
         let of = delivery(Some(b"k"), Some(vec![1]), &[]);
-        let sent: Vec<_> = (0..3).map(|part| router(9).route(&reject(), &of, part)).collect();
+        let sent: Vec<_> = (0..3)
+            .map(|number| router(9).route(&reject(), &of, Part { number, ..Part::WHOLE }))
+            .collect();
         assert!(sent.iter().all(|sent| key(sent) == Some(b"k".as_slice())));
         let ids: Vec<_> = sent.iter().filter_map(|it| text(it, "sluice-record-id")).collect();
         assert_eq!(ids, ["contracts/in/3/9/0", "contracts/in/3/9/1", "contracts/in/3/9/2"]);
@@ -351,7 +360,7 @@ mod tests {
         let large = vec![b'x'; LIMIT];
         let long = "h".repeat(LIMIT);
         let note = |of: &Delivery, omitted: &str| {
-            let sent = router(9).route(&reject(), of, 0);
+            let sent = router(9).route(&reject(), of, Part::WHOLE);
             assert_eq!(text(&sent, "sluice-omitted"), Some(omitted));
             assert_eq!(text(&sent, "sluice-body"), Some("omitted"));
             assert!(sent.size_bytes() <= LIMIT);
@@ -374,8 +383,34 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_part_brings_its_own_bytes_or_a_reference() {
+        let of = delivery(Some(b"k"), Some(b"first\nsecond".to_vec()), &[]);
+        let extent = Extent::Bytes(Span { start: 6, end: 12 });
+        let sent = router(9).route(&reject(), &of, Part { number: 1, extent });
+        assert_eq!(
+            (body(&sent), text(&sent, "sluice-range")),
+            (b"second".as_slice(), Some("6-12"))
+        );
+        assert_eq!(text(&sent, "sluice-record-id"), Some("contracts/in/3/9/1"));
+        let part = Part { number: 1, extent: Extent::Inside };
+        let sent = router(9).route(&reject(), &of, part);
+        assert_eq!(text(&sent, "sluice-omitted"), Some("body"));
+        assert_eq!(
+            (text(&sent, "sluice-body"), text(&sent, "sluice-range")),
+            (Some("omitted"), None)
+        );
+        let note: serde_json::Value = serde_json::from_slice(body(&sent)).unwrap();
+        assert_eq!((&note["position"], &note["part"]), (&"in/3/9".into(), &1.into()));
+        let long = delivery(None, Some(vec![b'x'; 2 * LIMIT]), &[]);
+        let extent = Extent::Bytes(Span { start: 0, end: LIMIT });
+        let sent = router(9).route(&reject(), &long, Part { number: 0, extent });
+        let note: serde_json::Value = serde_json::from_slice(body(&sent)).unwrap();
+        assert_eq!((&note["bytes"], text(&sent, "sluice-range")), (&LIMIT.into(), Some("0-65536")));
+    }
+
+    #[test]
     fn a_refused_null_body_is_told_by_a_stand_in_and_no_tombstone() {
-        let sent = router(9).route(&reject(), &delivery(None, None, &[]), 0);
+        let sent = router(9).route(&reject(), &delivery(None, None, &[]), Part::WHOLE);
         assert_eq!(text(&sent, "sluice-body"), Some("null"));
         assert!(body(&sent).starts_with(b"{"));
     }
@@ -403,7 +438,7 @@ mod tests {
             };
             let long = "h".repeat(headers);
             let of = delivery(Some(&vec![b'k'; key]), Some(vec![1; document]), &[("a", &long)]);
-            let sent = router(encoded).route(&outcome, &of, 0);
+            let sent = router(encoded).route(&outcome, &of, Part::WHOLE);
             prop_assert!(sent.size_bytes() <= LIMIT);
             prop_assert!(sent.payload.is_some());
             prop_assert!(sent.kind == Some(outcome.kind()) || sent.code == "RECORD_TOO_LARGE");

@@ -4,13 +4,27 @@
 use serde_json::json;
 
 use super::header;
-use crate::types::{Delivery, Digest, Header, OutcomeKind, Outgoing, Reject, Sensitive, record_id};
+use crate::types::{
+    Delivery, Digest, Extent, Header, OutcomeKind, Outgoing, Part, Reject, Sensitive, record_id,
+};
 
 /// Where a refused part came from.
 pub(super) struct Origin<'a> {
     pub(super) pipeline: &'a str,
     pub(super) delivery: &'a Delivery,
-    pub(super) part: u32,
+    pub(super) part: Part,
+}
+
+impl Origin<'_> {
+    /// The part's bytes of the body; `None` where the body is null, or the part no run of bytes.
+    fn bytes(&self) -> Option<&[u8]> {
+        let body = self.delivery.body.as_ref()?;
+        match self.part.extent {
+            Extent::Whole => Some(body.as_slice()),
+            Extent::Bytes(span) => body.get(span.range()),
+            Extent::Inside => None,
+        }
+    }
 }
 
 /// What a reject message that is too large leaves out, in this order, until it fits.
@@ -31,7 +45,9 @@ pub(super) fn outgoing(
     origin: &Origin<'_>,
     bytes_max: usize,
 ) -> Outgoing {
-    let mut built = build(topic, refusal, origin, "");
+    // A part that is no run of bytes has none to bring.
+    let least = if origin.part.extent == Extent::Inside { "body" } else { "" };
+    let mut built = build(topic, refusal, origin, least);
     for omitted in OMISSIONS {
         if built.size_bytes() <= bytes_max {
             break;
@@ -53,13 +69,14 @@ fn build(topic: &str, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> O
     if !omitted.is_empty() {
         headers.push(header("sluice-omitted", omitted));
     }
-    let body = match &delivery.body {
-        Some(body) if !leaves_out("body") => body.clone(),
-        Some(_) | None => Sensitive::new(stand_in(refusal, delivery)),
+    let body = match origin.bytes() {
+        Some(bytes) if !leaves_out("body") => bytes.to_vec(),
+        Some(_) | None => stand_in(refusal, origin),
     };
+    let body = Sensitive::new(body);
     if delivery.body.is_none() {
         headers.push(header("sluice-body", "null"));
-    } else if leaves_out("body") {
+    } else if leaves_out("body") || origin.part.extent == Extent::Inside {
         headers.push(header("sluice-body", "omitted"));
     }
     let key = if leaves_out("key") { None } else { delivery.key.clone() };
@@ -83,27 +100,34 @@ fn is_own(name: &str) -> bool {
 
 fn reasons(refusal: &Reject, origin: &Origin<'_>) -> Vec<Header> {
     let position = &origin.delivery.position;
-    vec![
+    let number = origin.part.number;
+    let mut reasons = vec![
         header("sluice-outcome", OutcomeKind::Reject.name()),
         header("sluice-code", refusal.code.name()),
         header("sluice-room", refusal.room.name()),
         header("sluice-detail", &detail(refusal)),
         header("sluice-pipeline", origin.pipeline),
-        header("sluice-record-id", &record_id(origin.pipeline, position, origin.part)),
+        header("sluice-record-id", &record_id(origin.pipeline, position, number)),
         header("sluice-source-topic", &position.topic),
         header("sluice-source-partition", &position.partition.to_string()),
         header("sluice-source-offset", &position.offset.to_string()),
-        header("sluice-part", &origin.part.to_string()),
-    ]
+        header("sluice-part", &number.to_string()),
+    ];
+    if let Extent::Bytes(span) = origin.part.extent {
+        reasons.push(header("sluice-range", &format!("{}-{}", span.start, span.end)));
+    }
+    reasons
 }
 
-/// Stands for a body that is not there: what it was, where it is to be found, why it was refused.
-fn stand_in(refusal: &Reject, delivery: &Delivery) -> Vec<u8> {
-    let body = delivery.body.as_ref();
+/// Stands for bytes that are not there: what they were, where they are to be found, why they were
+/// refused.
+fn stand_in(refusal: &Reject, origin: &Origin<'_>) -> Vec<u8> {
+    let bytes = origin.bytes();
     let note = json!({
-        "digest": body.map(|body| Digest::of(body).to_string()),
-        "bytes": body.map(|body| body.len()),
-        "position": delivery.position.to_string(),
+        "digest": bytes.map(|bytes| Digest::of(bytes).to_string()),
+        "bytes": bytes.map(<[u8]>::len),
+        "position": origin.delivery.position.to_string(),
+        "part": origin.part.number,
         "code": refusal.code.name(),
         "room": refusal.room.name(),
         "detail": detail(refusal),

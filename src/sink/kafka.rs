@@ -139,7 +139,8 @@ impl Kafka {
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
-    pub fn run(self, shutdown: &Shutdown) -> Result<(), Fault> {
+    /// Calls `relieved` after each turn, in which less may have come to be in flight.
+    pub fn run(self, shutdown: &Shutdown, relieved: impl Fn()) -> Result<(), Fault> {
         let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
@@ -162,6 +163,7 @@ impl Kafka {
                 // What has settled may wait behind an open delivery: do not spin.
                 None => self.producer.poll(Duration::from_millis(10)),
             }
+            relieved();
         }
     }
 

@@ -34,6 +34,31 @@ pub struct Document {
     pub identifiers: Vec<Identifier>,
 }
 
+/// One part of a delivery, for those who tell what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Number inside its delivery, from 0.
+    pub number: u32,
+    /// What of the delivery's body it is.
+    pub extent: Extent,
+}
+
+impl Part {
+    /// The only part of a delivery.
+    pub const WHOLE: Self = Self { number: 0, extent: Extent::Whole };
+}
+
+/// What of a delivery's body a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// These bytes.
+    Bytes(Span),
+    /// Something inside it that is no run of its bytes, such as an attachment in base64.
+    Inside,
+}
+
 /// An identifier that came beside a document: a patient's name, number or date of birth.
 #[derive(Clone)]
 pub struct Identifier {

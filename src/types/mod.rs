@@ -17,7 +17,7 @@ mod value;
 pub use chunk::{Chunk, Chunks, WindowScores};
 pub use delivery::{Delivery, Header, Position};
 pub use digest::Digest;
-pub use document::{Document, Identifier, MediaType, Page, Span, Text, TokenSpan};
+pub use document::{Document, Extent, Identifier, MediaType, Page, Part, Span, Text, TokenSpan};
 pub use finding::{
     Attribute, Evidence, Extraction, Field, FieldValue, Finding, Flag, FlagScore, Place,
 };

@@ -30,6 +30,12 @@ macro_rules! reject_codes {
 }
 
 reject_codes! {
+    /// An attachment stands behind a link and not in the message: `attachment.url` of a FHIR
+    /// `DocumentReference`, or an OBX of type RP in an HL7 message.
+    /// Likely cause: the sender keeps documents in a store of its own.
+    /// What to do: send the document itself (`attachment.data`, or an OBX of type ED); sluice opens
+    /// no connection that a document names.
+    AttachmentRemote = "ATTACHMENT_REMOTE";
     /// The message has a body, but the document in it has no bytes.
     /// Likely cause: the sender published before the upload was done.
     /// What to do: publish the document again; a null body is how a deletion is said.
@@ -43,11 +49,29 @@ reject_codes! {
     /// Likely cause: a file in Windows-1252 or Latin-1 sent as plain `text/plain`.
     /// What to do: send `content-type: text/plain; charset=windows-1252`, or convert to UTF-8.
     EncodingInvalid = "ENCODING_INVALID";
+    /// One entry of a body that is split into entries is longer than `input.entry_bytes_max`. The
+    /// header `sluice-range` has its place in the body; the other entries went on.
+    /// Likely cause: a dump in the middle of a log, or a stack trace without end.
+    /// What to do: look at the original; raise the limit if such entries are honest.
+    EntryTooLarge = "ENTRY_TOO_LARGE";
     /// The envelope around the document cannot be read: broken JSON or Avro, a missing key, or
     /// base64 that is none.
     /// Likely cause: a sender with another version of the envelope.
     /// What to do: compare with `schemas/document.avsc`; the header `sluice-detail` has the place.
     EnvelopeInvalid = "ENVELOPE_INVALID";
+    /// The body is declared as FHIR, but is no R4 `DocumentReference` or `Bundle` of them that can
+    /// be read: broken JSON, another resource, no content, base64 that is none, or more identifiers
+    /// than can be redacted.
+    /// Likely cause: a sender that publishes every resource to this topic.
+    /// What to do: the header `sluice-detail` has kind and place; send `DocumentReference` with
+    /// `content.attachment.data`.
+    FhirInvalid = "FHIR_INVALID";
+    /// The body is declared as HL7 v2, but is no message that can be read: no MSH, separators that
+    /// are none, a character set that is not known, several messages in one, a type other than
+    /// `MDM` with content and `ORU^R01`, or an attachment whose encoding is broken.
+    /// Likely cause: a feed of all message types, or line ends that were changed on the way.
+    /// What to do: the header `sluice-detail` has kind and place; route other types elsewhere.
+    Hl7Invalid = "HL7_INVALID";
     /// The model could not be run on this document, again after a retry.
     /// Likely cause: memory at its limit, or a model bundle that does not fit its tokenizer.
     /// What to do: look at the worker's log for `infer`; publish the document again once mended.
@@ -124,7 +148,8 @@ reject_codes! {
     /// What to do: label the document by what it is.
     TypeMismatch = "TYPE_MISMATCH";
     /// The content type is missing, cannot be read, or is not one that the pipeline takes:
-    /// `application/pdf`, `text/plain`, `text/html`.
+    /// `application/pdf`, `text/plain`, `text/html`, `text/markdown`, FHIR and HL7 v2, and with
+    /// `input.split: log` JSON lines.
     /// Likely cause: a Word document or an image.
     /// What to do: convert to PDF or text first.
     TypeUnsupported = "TYPE_UNSUPPORTED";

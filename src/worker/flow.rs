@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Pending, Prepared, panicked};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{SharedLedger, Ticket};
@@ -20,7 +20,7 @@ use crate::shutdown::{Shutdown, Stop};
 use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
 use crate::types::{
-    Delivery, Document, Outcome, Outgoing, Record, Reject, RejectCode, Review, Room,
+    Delivery, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review, Room,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
@@ -102,7 +102,7 @@ impl Work {
 /// A part that comes back from the model.
 pub struct Finished {
     work: Arc<Work>,
-    part: u32,
+    part: Part,
     pending: Pending,
     answer: Answer,
     submitted: Instant,
@@ -164,10 +164,17 @@ impl Running {
         &self.engine.flow.pipeline.name
     }
 
-    /// Whether another document may be prepared: the model has room for its tokens.
+    /// Whether another delivery may be prepared: the model has room for its tokens, and not too
+    /// many outcomes wait for a commit.
     pub fn has_room(&self) -> bool {
-        let max = self.engine.flow.pipeline.limits.in_flight_tokens_max;
-        self.tokens.load(Ordering::Acquire) < max
+        let limits = &self.engine.flow.pipeline.limits;
+        self.tokens.load(Ordering::Acquire) < limits.in_flight_tokens_max
+            && !self.ledger.lock().is_full(limits.in_flight_outcomes_max)
+    }
+
+    /// Lets preparing threads ask again, after a commit.
+    pub fn wake(&self) {
+        self.shared.queue.wake();
     }
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
@@ -200,10 +207,14 @@ impl Running {
                 let outgoing = self.router.tombstone(&work.delivery, policy);
                 self.settle(work, outgoing);
             }
-            Ok(Ok(Ok(Decoded::Documents(documents)))) => {
-                *work.parts() = Parts::of(documents.len());
-                for document in &documents {
-                    self.prepare_part(work, document, reader);
+            Ok(Ok(Ok(Decoded::Parts(pieces)))) => {
+                *work.parts() = Parts::of(pieces.len());
+                // By value, so that a part's bytes are gone once it is prepared.
+                for Piece { part, document } in pieces {
+                    match document {
+                        Ok(document) => self.prepare_part(work, part, &document, reader),
+                        Err(reject) => self.end(work, part, &Outcome::Reject(reject)),
+                    }
                 }
             }
         }
@@ -228,19 +239,25 @@ impl Running {
         }
     }
 
-    fn prepare_part(self: &Arc<Self>, work: &Arc<Work>, document: &Document, reader: &mut Reader) {
+    fn prepare_part(
+        self: &Arc<Self>,
+        work: &Arc<Work>,
+        part: Part,
+        document: &Document,
+        reader: &mut Reader,
+    ) {
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
         }));
         match prepared {
-            Err(_) => self.end(work, document.part, &panicked(Room::Text)),
+            Err(_) => self.end(work, part, &panicked(Room::Text)),
             Ok(None) => {}
-            Ok(Some(Prepared::Ended(outcome))) => self.end(work, document.part, &outcome),
-            Ok(Some(Prepared::Pending(pending))) => self.submit(work, document.part, *pending),
+            Ok(Some(Prepared::Ended(outcome))) => self.end(work, part, &outcome),
+            Ok(Some(Prepared::Pending(pending))) => self.submit(work, part, *pending),
         }
     }
 
-    fn submit(self: &Arc<Self>, work: &Arc<Work>, part: u32, pending: Pending) {
+    fn submit(self: &Arc<Self>, work: &Arc<Work>, part: Part, pending: Pending) {
         let tokens = pending.chunks.tokens.len();
         self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
@@ -303,15 +320,15 @@ impl Running {
     /// The delivery as a whole is refused.
     fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
         *work.parts() = Parts::of(1);
-        self.end(work, 0, outcome);
+        self.end(work, Part::WHOLE, outcome);
     }
 
     /// One part has ended; the last one settles the delivery.
-    fn end(&self, work: &Arc<Work>, part: u32, outcome: &Outcome) {
+    fn end(&self, work: &Arc<Work>, part: Part, outcome: &Outcome) {
         let route = |outcome: &Outcome| self.router.route(outcome, &work.delivery, part);
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
-        let all = work.parts().end(part, outgoing);
+        let all = work.parts().end(part.number, outgoing);
         if let Some(all) = all {
             self.settle(work, all);
         }

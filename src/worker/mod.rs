@@ -223,6 +223,8 @@ impl Worker {
         health: &Arc<Health>,
     ) {
         let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
+        let (shutdown, relieved) = (self.shutdown.clone(), Arc::clone(&running));
+        let sink = self.supervised("sink", move || sink.run(&shutdown, || relieved.wake()));
         let (shutdown, health) = (self.shutdown.clone(), Arc::clone(health));
         let source = self.supervised("source", move || {
             source.run(
@@ -231,8 +233,6 @@ impl Worker {
                 |ticket, delivery| running.accept(ticket, delivery),
             )
         });
-        let shutdown = self.shutdown.clone();
-        let sink = self.supervised("sink", move || sink.run(&shutdown));
         self.edges.extend([source, sink]);
     }
 

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod pdf_maker;
 #[cfg(test)]
 mod pipelines;

@@ -35,3 +35,25 @@ fn every_sample_ends_as_expected() {
         assert!(told.contains(&format!("{samples} passed, 0 failed")), "{told}");
     }
 }
+
+#[test]
+fn a_new_pipeline_of_every_bundle_passes_check_and_test() {
+    let root = tempfile::tempdir().expect("a folder");
+    let models = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models");
+    for entry in std::fs::read_dir(models).expect("the folder of models") {
+        let model = entry.expect("an entry").path();
+        let name = format!("new-{}", model.file_name().expect("a name").to_string_lossy());
+        let make = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+            command.args(["new", "pipeline", &name, "--dir"]).arg(root.path());
+            command.arg("--model").arg(&model).output().expect("the program starts")
+        };
+        let made = make();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let dir = root.path().join(&name);
+        assert!(sluice("check", std::slice::from_ref(&dir)).starts_with("ok: new-"));
+        assert!(sluice("test", &[dir]).contains("1 passed, 0 failed"));
+        let again = make();
+        assert_eq!(again.status.code(), Some(64));
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sluice::config::pipeline::{Envelope, Format, Input, Output, Tombstone};
+use sluice::config::pipeline::{Envelope, Format, Input, Output, Split, Tombstone};
 use sluice::decode::{Decoded, decode};
 use sluice::error::{Fault, FaultClass};
 use sluice::registry::schema::DOCUMENT;
@@ -122,11 +122,14 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
         tombstone: Tombstone::Forward,
         document_bytes_max: 1024,
         parts_max: 1,
+        split: Split::None,
+        entry_bytes_max: 64,
     };
     let decoded = decode(&delivery, &input, client).expect("the registry answers");
     match decoded.map_err(|reject| reject.code)? {
-        Decoded::Documents(documents) => {
-            Ok(String::from_utf8(documents[0].bytes.to_vec()).expect("words"))
+        Decoded::Parts(mut pieces) => {
+            let document = pieces.remove(0).document.map_err(|reject| reject.code)?;
+            Ok(String::from_utf8(document.bytes.to_vec()).expect("words"))
         }
         Decoded::Tombstone => panic!("a body is no tombstone"),
     }

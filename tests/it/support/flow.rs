@@ -35,11 +35,13 @@ struct Spec<'a> {
     partitions: i32,
     format: &'a str,
     extra: &'a str,
+    /// More lines of `input`.
+    input: &'a str,
 }
 
 impl<'a> Spec<'a> {
     const fn usual(servers: &'a str) -> Self {
-        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "" }
+        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", input: "" }
     }
 }
 
@@ -60,6 +62,12 @@ impl Flow {
         Self::build(&Spec { partitions, format, extra, ..Spec::usual(kafka::brokers()) })
     }
 
+    /// Likewise with JSON output, and logs split into entries.
+    pub(crate) fn splitting(partitions: i32, extra: &str) -> Self {
+        let input = "  split: log\n";
+        Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
+    }
+
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
     pub(crate) fn named(name: &str) -> Self {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
@@ -71,7 +79,7 @@ impl Flow {
     }
 
     fn build(spec: &Spec<'_>) -> Self {
-        let &Spec { servers, name, partitions, format, extra } = spec;
+        let &Spec { servers, name, partitions, format, extra, input: more } = spec;
         let large = [("max.message.bytes", "16777216")];
         let topic = |stem: &str, configs: &[(&str, &str)]| {
             let topic = unique(stem);
@@ -92,7 +100,7 @@ impl Flow {
             .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
-            &format!("  topic: {input}\n  group: {}\n", unique("group")),
+            &format!("  topic: {input}\n  group: {}\n{more}", unique("group")),
         );
         let folder = TempDir::new().unwrap();
         let dir = folder.path().join("pipelines").join(name);
@@ -173,7 +181,7 @@ impl Flow {
                 partition: *partition,
                 offset: *offset,
                 key: input.key.clone(),
-                parts: 1,
+                parts: input.parts.unwrap_or(1),
             })
             .collect();
         let outcomes: Vec<_> =

@@ -224,6 +224,8 @@ pub(crate) struct Input {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// The partition.
     pub(crate) partition: Option<i32>,
+    /// How many outcomes it must have; one unless set.
+    pub(crate) parts: Option<u32>,
 }
 
 impl Input {
@@ -235,6 +237,12 @@ impl Input {
     /// With one more header.
     pub(crate) fn header(mut self, name: &str, value: &[u8]) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Which must have so many outcomes.
+    pub(crate) fn parts(mut self, parts: u32) -> Self {
+        self.parts = Some(parts);
         self
     }
 

@@ -66,9 +66,17 @@ enum State<T> {
     InCommit,
 }
 
+impl<T> State<T> {
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+}
+
 struct Entry<T> {
     offset: i64,
     size_bytes: usize,
+    /// Outcomes that it settled with; 0 while it is open.
+    outcomes_count: usize,
     state: State<T>,
 }
 
@@ -118,6 +126,8 @@ pub struct InFlight {
     pub bytes: usize,
     /// Of the deliveries, those that have ended and wait for a commit or are in one.
     pub settled_count: usize,
+    /// Outcomes of those.
+    pub outcomes_count: usize,
 }
 
 /// Knows, per assigned partition, which deliveries are open, settled, or in a commit.
@@ -193,7 +203,7 @@ impl<T> Ledger<T> {
         }
         let book = self.books.get_mut(&partition)?;
         book.next_offset = offset + 1;
-        book.entries.push_back(Entry { offset, size_bytes, state: State::Open });
+        book.entries.push_back(Entry { offset, size_bytes, outcomes_count: 0, state: State::Open });
         self.in_flight.deliveries_count += 1;
         self.in_flight.bytes += size_bytes;
         Some(Opened { ticket: Ticket { lease: book.lease.clone(), offset }, rewound_from })
@@ -211,9 +221,11 @@ impl<T> Ledger<T> {
         }
         let found = book.entries.binary_search_by_key(&ticket.offset, |entry| entry.offset);
         let entry = found.ok().and_then(|index| book.entries.get_mut(index));
-        let is_open = entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Open));
+        let is_open = entry.as_ref().is_some_and(|entry| entry.state.is_open());
         assert!(is_open, "offset {} settled twice or never opened", ticket.offset);
         if let Some(entry) = entry {
+            self.in_flight.outcomes_count += outcomes.len();
+            entry.outcomes_count = outcomes.len();
             entry.state = State::Settled(outcomes);
         }
         self.in_flight.settled_count += 1;
@@ -257,6 +269,15 @@ impl<T> Ledger<T> {
                 self.in_flight.release(&entry);
             }
         }
+    }
+
+    /// Whether `outcomes_max` outcomes or more wait for a commit, and a commit is possible or under
+    /// way. What waits behind an open delivery alone does not count: work that is held back could
+    /// be what it waits for.
+    pub fn is_full(&self, outcomes_max: usize) -> bool {
+        let is_moving =
+            |book: &Book<T>| book.entries.front().is_some_and(|entry| !entry.state.is_open());
+        self.in_flight.outcomes_count >= outcomes_max && self.books.values().any(is_moving)
     }
 
     /// What is consumed and not yet committed.
@@ -305,7 +326,8 @@ impl InFlight {
     fn release<T>(&mut self, entry: &Entry<T>) {
         self.deliveries_count -= 1;
         self.bytes -= entry.size_bytes;
-        if !matches!(entry.state, State::Open) {
+        self.outcomes_count -= entry.outcomes_count;
+        if !entry.state.is_open() {
             self.settled_count -= 1;
         }
     }
@@ -335,164 +357,4 @@ impl<T> Book<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{InFlight, Ledger, Ticket};
-
-    fn opened(ledger: &mut Ledger<i64>, offsets: &[i64]) -> Vec<Ticket> {
-        offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap().ticket).collect()
-    }
-
-    #[test]
-    fn a_cut_stops_at_the_first_open_delivery() {
-        let mut ledger = Ledger::default();
-        ledger.assign(0);
-        let tickets = opened(&mut ledger, &[0, 1, 2]);
-        assert!(ledger.settle(&tickets[0], vec![0]));
-        assert!(ledger.settle(&tickets[2], vec![2]));
-        let commit = ledger.cut(100).unwrap();
-        assert_eq!((commit.groups[0].next_offset, &commit.groups[0].outcomes), (1, &vec![0]));
-        assert!(ledger.cut(100).is_none(), "what is in a commit is not cut again");
-        ledger.committed(&commit);
-        assert_eq!(
-            ledger.in_flight(),
-            InFlight { deliveries_count: 2, bytes: 20, settled_count: 1 }
-        );
-    }
-
-    #[test]
-    fn gaps_between_offsets_hold_nothing_up() {
-        let mut ledger = Ledger::default();
-        ledger.assign(0);
-        for ticket in opened(&mut ledger, &[3, 9, 40]) {
-            assert!(ledger.settle(&ticket, vec![ticket.offset]));
-        }
-        assert_eq!(ledger.cut(100).unwrap().groups[0].next_offset, 41);
-    }
-
-    #[test]
-    fn a_dead_lease_commits_nothing() {
-        let mut ledger = Ledger::default();
-        let lease = ledger.assign(0);
-        let tickets = opened(&mut ledger, &[0, 1]);
-        assert!(ledger.settle(&tickets[0], vec![0]));
-        let mut commit = ledger.cut(100).unwrap();
-        ledger.revoke(0);
-        assert!(!lease.is_alive() && !commit.is_alive());
-        commit.retain_alive();
-        assert!(commit.groups.is_empty());
-        ledger.assign(0);
-        assert!(!ledger.settle(&tickets[1], vec![1]), "a ticket of a dead lease settles nothing");
-        assert_eq!(ledger.in_flight(), InFlight::default());
-    }
-
-    #[test]
-    fn a_commit_of_a_dead_lease_leaves_the_next_lease_alone() {
-        let mut ledger = Ledger::default();
-        ledger.assign(0);
-        let tickets = opened(&mut ledger, &[0]);
-        assert!(ledger.settle(&tickets[0], vec![0]));
-        let commit = ledger.cut(100).unwrap();
-        ledger.assign(0);
-        opened(&mut ledger, &[0]);
-        ledger.committed(&commit);
-        assert_eq!(ledger.in_flight().deliveries_count, 1);
-    }
-
-    #[test]
-    #[should_panic(expected = "settled twice")]
-    fn settling_twice_is_a_bug_that_stops_the_worker() {
-        let mut ledger = Ledger::default();
-        ledger.assign(0);
-        let tickets = opened(&mut ledger, &[0]);
-        ledger.settle(&tickets[0], vec![0]);
-        ledger.settle(&tickets[0], vec![0]);
-    }
-
-    #[test]
-    fn without_a_lease_nothing_is_opened() {
-        let mut ledger: Ledger<i64> = Ledger::default();
-        assert!(ledger.open(7, 0, 1).is_none());
-    }
-
-    #[test]
-    fn a_position_that_goes_back_begins_a_new_lease_and_loses_nothing() {
-        for (before, again) in [(5, 5), (5, 0)] {
-            let mut ledger = Ledger::default();
-            ledger.assign(0);
-            let old = opened(&mut ledger, &[before - 1, before]);
-            assert!(ledger.settle(&old[0], vec![0]));
-            let mut commit = ledger.cut(100).unwrap();
-            let new = ledger.open(0, again, 10).unwrap();
-            assert_eq!(new.rewound_from, Some(before + 1));
-            assert!(!old[0].lease.is_alive() && new.ticket.lease.is_alive());
-            commit.retain_alive();
-            assert!(commit.groups.is_empty(), "the old log's offset is not committed");
-            assert!(!ledger.settle(&old[1], vec![1]));
-            assert!(ledger.settle(&new.ticket, vec![2]));
-            let group = ledger.cut(100).unwrap().groups.remove(0);
-            assert_eq!((group.next_offset, group.outcomes), (again + 1, vec![2]));
-            assert_eq!(ledger.open(0, again + 1, 10).unwrap().rewound_from, None);
-        }
-    }
-
-    #[test]
-    fn a_full_cut_does_not_starve_the_other_partitions() {
-        let mut ledger = Ledger::default();
-        for partition in [0, 1] {
-            ledger.assign(partition);
-            for offset in 0..2 {
-                let ticket = ledger.open(partition, offset, 1).unwrap().ticket;
-                assert!(ledger.settle(&ticket, vec![i64::from(partition)]));
-            }
-        }
-        let mut seen = Vec::new();
-        while let Some(commit) = ledger.cut(1) {
-            seen.extend(commit.groups.iter().map(|group| group.lease.partition()));
-            ledger.committed(&commit);
-        }
-        assert_eq!(seen, [0, 1, 0, 1]);
-    }
-
-    proptest! {
-        /// Random opens (with gaps), settles in any order, cuts and commits: what comes out is
-        /// each outcome once, in order, and no committed offset passes an open delivery.
-        #[test]
-        fn commits_rise_and_never_pass_open_work(
-            gaps in prop::collection::vec(1..4_i64, 1..40),
-            order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
-            cut_max in 1..10_usize,
-        ) {
-            let mut ledger = Ledger::default();
-            ledger.assign(0);
-            let offsets: Vec<i64> =
-                gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
-            let mut open = opened(&mut ledger, &offsets);
-            let mut out = Vec::new();
-            let mut last_next = 0;
-            for index in order {
-                if open.is_empty() { break; }
-                let ticket = open.remove(index.index(open.len()));
-                prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
-                if let Some(commit) = ledger.cut(cut_max) {
-                    let next = commit.groups[0].next_offset;
-                    prop_assert!(next > last_next);
-                    prop_assert!(open.iter().all(|ticket| ticket.offset >= next));
-                    last_next = next;
-                    out.extend(commit.groups[0].outcomes.iter().copied());
-                    ledger.committed(&commit);
-                }
-            }
-            for ticket in open {
-                prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
-            }
-            while let Some(commit) = ledger.cut(cut_max) {
-                out.extend(commit.groups[0].outcomes.iter().copied());
-                ledger.committed(&commit);
-            }
-            prop_assert_eq!(out, offsets);
-            prop_assert_eq!(ledger.in_flight(), InFlight::default());
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,231 @@
+//! FHIR bodies, honest and hostile.
+
+use base64::Engine as _;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::{BASE64, Found};
+use super::documents;
+use crate::config::pipeline::{Envelope, Input, Split, Tombstone};
+use crate::types::{MediaType, Reject, RejectCode};
+
+fn input() -> Input {
+    Input {
+        topic: "in".to_owned(),
+        group: None,
+        envelope: Envelope::Auto,
+        split: Split::None,
+        tombstone: Tombstone::Forward,
+        document_bytes_max: 1000,
+        entry_bytes_max: 1000,
+        parts_max: 5,
+    }
+}
+
+/// What is found: identifier, then bytes or code.
+type Told = (Option<String>, Result<Vec<u8>, RejectCode>);
+
+fn told(found: Vec<Found<'_>>) -> Vec<Told> {
+    let bytes = |one: Found<'_>| {
+        (one.id, one.content.map(|it| it.bytes.into_owned()).map_err(|reject| reject.code))
+    };
+    found.into_iter().map(bytes).collect()
+}
+
+fn read(body: &Value) -> Result<Vec<Told>, Reject> {
+    documents(body.to_string().as_bytes(), &input()).map(told)
+}
+
+fn identifiers(body: &Value) -> Vec<(&'static str, String)> {
+    let body = body.to_string();
+    let found = documents(body.as_bytes(), &input()).ok().unwrap();
+    let of = found.into_iter().next().unwrap().identifiers;
+    of.into_iter().map(|one| (one.kind, one.value.to_string())).collect()
+}
+
+fn attached(content_type: &str, bytes: &[u8]) -> Value {
+    json!({"attachment": {"contentType": content_type, "data": BASE64.encode(bytes)}})
+}
+
+fn reference(content: &[Value]) -> Value {
+    json!({"resourceType": "DocumentReference", "id": "d1", "status": "current", "content": content})
+}
+
+#[test]
+fn each_attachment_is_a_document_of_its_declared_type() {
+    let body = reference(&[
+        attached("text/plain; charset=windows-1252", b"caf\xE9"),
+        attached("application/pdf", b"%PDF-1.7"),
+    ]);
+    let body = body.to_string();
+    let found = documents(body.as_bytes(), &input()).ok().unwrap();
+    let types: Vec<_> =
+        found.iter().map(|one| one.content.as_ref().ok().unwrap().media_type).collect();
+    assert_eq!(types, [MediaType::Plain(encoding_rs::WINDOWS_1252), MediaType::Pdf]);
+    assert_eq!(found[1].id.as_deref(), Some("d1#1"));
+}
+
+#[test]
+fn the_identifier_is_the_master_identifier_else_the_id() {
+    let mut body = reference(&[attached("text/plain", b"x")]);
+    assert_eq!(read(&body).unwrap()[0].0.as_deref(), Some("d1"));
+    body["masterIdentifier"] = json!({"system": "urn:x", "value": "m1"});
+    assert_eq!(read(&body).unwrap()[0].0.as_deref(), Some("m1"));
+}
+
+#[test]
+fn each_bad_attachment_is_a_reject_of_its_own() {
+    let good = attached("text/plain", b"good");
+    for (bad, code) in [
+        (json!({"attachment": {"url": "https://example.org/1.pdf"}}), RejectCode::AttachmentRemote),
+        (json!({"attachment": {"contentType": "text/plain"}}), RejectCode::DocumentEmpty),
+        (
+            json!({"attachment": {"contentType": "text/plain", "data": "*"}}),
+            RejectCode::FhirInvalid,
+        ),
+        (attached("image/png", b"x"), RejectCode::TypeUnsupported),
+        (attached("text/plain", b"%PDF-1.7"), RejectCode::TypeMismatch),
+        (attached("application/fhir+json", b"{}"), RejectCode::TypeUnsupported),
+        (attached("text/plain", &[b'x'; 1001]), RejectCode::DocumentTooLarge),
+    ] {
+        let told = read(&reference(&[bad, good.clone()])).unwrap();
+        assert_eq!(told[0].1, Err(code));
+        assert_eq!(told[1].1, Ok(b"good".to_vec()));
+    }
+}
+
+#[test]
+fn base64_with_line_ends_and_without_padding_is_read() {
+    let body =
+        reference(&[json!({"attachment": {"contentType": "text/plain", "data": "eH\r\nh4 eA"}})]);
+    assert_eq!(read(&body).unwrap()[0].1, Ok(b"xxxx".to_vec()));
+}
+
+#[test]
+fn a_bundle_gives_the_documents_in_it_and_binaries_that_they_link() {
+    let mut linked = reference(&[json!({"attachment": {"url": "urn:uuid:b"}})]);
+    linked["id"] = json!("d2");
+    let mut within = reference(&[json!({"attachment": {"url": "#b"}})]);
+    within["contained"] =
+        json!([{"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": "eQ"}]);
+    let body = json!({"resourceType": "Bundle", "identifier": {"value": "bundle"}, "entry": [
+        {"resource": {"resourceType": "Observation", "id": "o", "name": "n", "content": "c"}},
+        {"resource": reference(&[attached("text/plain", b"one")])},
+        {"resource": linked},
+        {"resource": within},
+        {"fullUrl": "urn:uuid:b", "resource": {"resourceType": "Binary", "id": "b",
+            "contentType": "text/plain", "data": "eA=="}},
+    ]});
+    let told = read(&body).unwrap();
+    let bytes: Vec<_> = told.into_iter().map(|(_, bytes)| bytes.unwrap()).collect();
+    assert_eq!(bytes, [b"one".to_vec(), b"x".to_vec(), b"y".to_vec()]);
+}
+
+fn patient() -> Value {
+    json!({"resourceType": "Patient", "id": "p1", "birthDate": "1970-03-21",
+        "name": [{"family": "Doe", "given": ["Jane", "Q"]}],
+        "identifier": [{"value": "MRN7", "type": {"coding": [{"code": "MR"}]}}, {"value": "123-45-6789"}],
+        "telecom": [{"system": "phone", "value": "555-0100"}, {"system": "email", "value": "j@x.org"}],
+        "address": [{"line": ["1 Main St"], "city": "Springfield", "postalCode": "12345"}],
+        "contact": [{"name": {"text": "John Doe"}, "telecom": [{"system": "phone", "value": "555-0101"}]}]})
+}
+
+#[test]
+fn who_the_document_is_about_is_gathered_from_subject_patient_and_author() {
+    let mut body = reference(&[attached("text/plain", b"x")]);
+    body["subject"] = json!({"reference": "Patient/p1", "display": "Jane Doe",
+        "identifier": {"value": "MRN7"}});
+    body["author"] = json!([{"display": "Dr. Roe"}]);
+    let expected = [
+        ("name", "Jane Doe"),
+        ("id", "p1"),
+        ("record_number", "MRN7"),
+        ("name", "Dr. Roe"),
+        ("date", "1970-03-21"),
+        ("id", "123-45-6789"),
+        ("name", "Jane Q Doe"),
+        ("name", "Jane"),
+        ("name", "Doe"),
+        ("phone", "555-0100"),
+        ("email", "j@x.org"),
+        ("address", "Springfield"),
+        ("address", "12345"),
+        ("address", "1 Main St"),
+        ("name", "John Doe"),
+        ("phone", "555-0101"),
+    ];
+    let expected: Vec<_> = expected.map(|(kind, value)| (kind, value.to_owned())).to_vec();
+    let bundle = json!({"resourceType": "Bundle", "entry": [
+        {"resource": body.clone()}, {"resource": patient()},
+        {"resource": {"resourceType": "Patient", "id": "p2", "name": {"family": "Other"}}},
+    ]});
+    assert_eq!(identifiers(&bundle), expected);
+    body["contained"] = json!([patient()]);
+    body["subject"]["reference"] = json!("#p1");
+    let contained = identifiers(&body);
+    assert!(expected.iter().all(|one| contained.contains(one)), "{contained:?}");
+}
+
+#[test]
+fn the_only_patient_of_a_bundle_is_meant_and_one_of_several_is_not() {
+    let document = json!({"resource": reference(&[attached("text/plain", b"x")])});
+    let other = json!({"resource": {"resourceType": "Patient", "name": {"family": "Other"}}});
+    let one = json!({"resourceType": "Bundle", "entry": [document, {"resource": patient()}]});
+    assert!(identifiers(&one).contains(&("name", "Doe".to_owned())));
+    let two =
+        json!({"resourceType": "Bundle", "entry": [document, {"resource": patient()}, other]});
+    assert_eq!(identifiers(&two), []);
+}
+
+#[test]
+fn what_is_no_document_reference_is_refused_without_a_word_of_it() {
+    let deep = format!(r#"{{"resourceType":"Bundle","x":{}"#, "[".repeat(100_000));
+    let nested =
+        format!(r#"{{"resourceType":"Bundle","contained":{}"#, "[{\"contained\":".repeat(100_000));
+    let many = (0..1001).map(|number| format!(r#"{{"text":"SECRET {number}"}}"#));
+    let many = format!(
+        r#"{{"resourceType":"DocumentReference","content":[{{"attachment":{{"data":"eA"}}}}],
+        "contained":[{{"resourceType":"Patient","name":[{}]}}]}}"#,
+        many.collect::<Vec<_>>().join(",")
+    );
+    for body in [
+        "",
+        "{",
+        "SECRET",
+        "[]",
+        "{}",
+        r#"{"resourceType":"SECRET"}"#,
+        r#"{"resourceType":7}"#,
+        r#"{"resourceType":"DocumentReference","content":"SECRET"}"#,
+        r#"{"resourceType":"DocumentReference","id":"SECRET","id":"SECRET"}"#,
+        r#"{"resourceType":"Bundle","entry":[{"resource":"SECRET"}]}"#,
+        "{\"resourceType\":\"\u{0}SECRET\"}",
+        &deep,
+        &nested,
+        &many,
+    ] {
+        let reject = documents(body.as_bytes(), &input()).err().unwrap();
+        assert_eq!(reject.code, RejectCode::FhirInvalid, "{body:.60}");
+        assert!(!reject.detail.contains("SECRET"), "{}", reject.detail);
+    }
+    let reject = documents(b"\xFF", &input()).err().unwrap();
+    assert_eq!(reject.code, RejectCode::FhirInvalid);
+}
+
+#[test]
+fn reading_ends_behind_the_limit_of_parts() {
+    let body = reference(&vec![attached("text/plain", b"x"); 50]);
+    assert_eq!(read(&body).unwrap().len(), 6);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(
+        head in prop::sample::select(vec![
+            r#"{"resourceType":"DocumentReference","content":["#, r#"{"resourceType":"Bundle","entry":"#, "",
+        ]),
+        tail in "[\\[\\]{}\",:a-z0-9 ]{0,80}",
+    ) {
+        drop(documents(format!("{head}{tail}").as_bytes(), &input()));
+    }
+}

@@ -1,0 +1,316 @@
+//! HL7 v2 in ER7 `-> documents`: `MDM` with content (T02, T04, T06, T08, T10) and `ORU^R01`.
+//!
+//! | OBX-2 | what OBX-5 gives |
+//! |--|--|
+//! | TX, FT, ST | lines of the text, in the order of the message; repetitions are lines |
+//! | ED | a part of its own, of the type that its components name: PDF, plain text, HTML, Markdown |
+//! | RP | the reject `ATTACHMENT_REMOTE`: the document stands behind a link |
+//! | any other | nothing |
+//!
+//! Each OBR of an `ORU`, each TXA of an `MDM` and each PID begins another document, so that two
+//! reports of one message are two parts; deleted and wrong results (OBX-11 `D`, `W`) are left out.
+//! Where an `MDM` has no OBX with text, the document title (TXA-25) is all the text there is.
+//! The identifier is TXA-12, OBR-3 or OBR-2, else MSH-10.
+//!
+//! The character set is the one of MSH-18, else of the content type, else UTF-8. Names, numbers and
+//! addresses in PID, NK1, GT1, IN1 and names in PV1, ORC, OBR, OBX and TXA are gathered for
+//! redaction. MLLP's frame is taken off. Deliberately validates no message against a profile, and
+//! takes no batch: an unknown segment is passed over.
+
+mod charset;
+mod er7;
+mod people;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use encoding_rs::{Encoding, UTF_8};
+
+use self::er7::Separators;
+use super::identifiers::Collector;
+use super::{Content, Found, attached, media, reject, within};
+use crate::config::pipeline::Input;
+use crate::types::{MediaType, Reject, RejectCode};
+
+/// Limit: identifiers of one document.
+const IDENTIFIERS_MAX: usize = 1_000;
+/// Limit: identifiers of all documents of one message.
+const IDENTIFIERS_ALL_MAX: usize = 100_000;
+
+/// The documents of one message.
+pub(super) fn documents(
+    body: &[u8],
+    declared: Option<&'static Encoding>,
+    input: &Input,
+) -> Result<Vec<Found<'static>>, Reject> {
+    let body = unframed(body);
+    let charset = charset::of(body, declared)?;
+    let Some(message) = charset.decode_without_bom_handling_and_without_replacement(body) else {
+        let detail = format!("the HL7 message is not valid in {}", charset.name());
+        return Err(reject(RejectCode::EncodingInvalid, detail));
+    };
+    let separators = Separators::of(&message).ok_or_else(|| {
+        invalid("the body starts with no MSH segment whose separators are distinct punctuation")
+    })?;
+    let mut segments = er7::segments(&message);
+    let header = segments.next().unwrap_or_default();
+    let kind = MessageKind::of(header, &separators)?;
+    let control_id = separators.field(header, 10);
+    let mut reading = Reading { charset, kind, ..Reading::of(input, separators) };
+    reading.control_id = reading.plain(control_id);
+    for (number, segment) in segments.enumerate() {
+        reading.segment(number + 2, segment)?;
+    }
+    reading.end_document()?;
+    let found = numbered(reading.found);
+    if found.is_empty() {
+        let detail = "the HL7 message has no OBX of type TX, FT, ST, ED or RP that holds anything";
+        return Err(reject(RejectCode::DocumentEmpty, detail));
+    }
+    Ok(found)
+}
+
+/// A message without the frame of MLLP (a vertical tab before, a file separator behind), a byte
+/// order mark, and line ends around it.
+fn unframed(body: &[u8]) -> &[u8] {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let is_frame = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0x0B | 0x1C);
+    let start = body.iter().position(|byte| !is_frame(byte)).unwrap_or(body.len());
+    let end = body.iter().rposition(|byte| !is_frame(byte)).map_or(start, |at| at + 1);
+    body.get(start..end).unwrap_or_default()
+}
+
+/// What begins a document.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MessageKind {
+    Document,
+    Observation,
+}
+
+impl MessageKind {
+    fn of(header: &str, separators: &Separators) -> Result<Self, Reject> {
+        let kind = separators.field(header, 9);
+        match (separators.component(kind, 1), separators.component(kind, 2)) {
+            ("MDM", "T02" | "T04" | "T06" | "T08" | "T10") => Ok(Self::Document),
+            ("ORU", "R01") => Ok(Self::Observation),
+            _ => Err(invalid("MSH-9 is neither MDM with content (such as T02) nor ORU^R01")),
+        }
+    }
+}
+
+/// Documents with the same identifier get their number behind it.
+fn numbered(mut found: Vec<Found<'static>>) -> Vec<Found<'static>> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for id in found.iter().filter_map(|one| one.id.clone()) {
+        *counts.entry(id).or_default() += 1;
+    }
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    for id in found.iter_mut().filter_map(|one| one.id.as_mut()) {
+        if counts.get(id.as_str()).is_some_and(|count| *count > 1) {
+            let number = numbers.entry(id.clone()).or_default();
+            *id = format!("{id}#{number}");
+            *number += 1;
+        }
+    }
+    found
+}
+
+/// A message half read.
+struct Reading<'i> {
+    separators: Separators,
+    charset: &'static Encoding,
+    input: &'i Input,
+    kind: MessageKind,
+    control_id: Option<String>,
+    found: Vec<Found<'static>>,
+    /// Of the present patient and document.
+    people: Collector,
+    identifiers_count: usize,
+    id: Option<String>,
+    title: Option<String>,
+    lines: Vec<String>,
+    attached: Vec<Result<Content<'static>, Reject>>,
+}
+
+impl<'i> Reading<'i> {
+    fn of(input: &'i Input, separators: Separators) -> Self {
+        Self {
+            separators,
+            charset: UTF_8,
+            input,
+            kind: MessageKind::Document,
+            control_id: None,
+            found: Vec::new(),
+            people: Collector::default(),
+            identifiers_count: 0,
+            id: None,
+            title: None,
+            lines: Vec::new(),
+            attached: Vec::new(),
+        }
+    }
+
+    /// A field's text without escapes, where it holds anything.
+    fn plain(&self, field: &str) -> Option<String> {
+        let text = self.separators.unescape(field, self.charset);
+        let text = text.trim();
+        (!text.is_empty() && text != "\"\"").then(|| text.to_owned())
+    }
+
+    fn segment(&mut self, number: usize, segment: &str) -> Result<(), Reject> {
+        let of = self.separators;
+        let name = segment.split(of.field).next().unwrap_or_default();
+        let is_name = name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_name {
+            return Err(invalid(format!("line {number} of the HL7 message is no segment")));
+        }
+        match (name, self.kind) {
+            ("MSH", _) => return Err(invalid("several HL7 messages stand in one body")),
+            ("PID", _) => {
+                self.end_document()?;
+                self.people = Collector::default();
+            }
+            ("OBR", MessageKind::Observation) => {
+                self.end_document()?;
+                let filler = self.plain(of.component(of.field(segment, 3), 1));
+                self.id = filler.or_else(|| self.plain(of.component(of.field(segment, 2), 1)));
+            }
+            ("TXA", MessageKind::Document) => {
+                self.end_document()?;
+                self.id = self.plain(of.component(of.field(segment, 12), 1));
+                self.title = self.plain(of.field(segment, 25));
+            }
+            ("OBX", _) => self.observation(segment)?,
+            _ => {}
+        }
+        people::of_segment(segment, name, &of, self.charset, &mut self.people);
+        if self.people.len() > IDENTIFIERS_MAX {
+            return Err(too_many(IDENTIFIERS_MAX, "a document of the HL7 message"));
+        }
+        Ok(())
+    }
+
+    fn observation(&mut self, segment: &str) -> Result<(), Reject> {
+        let of = self.separators;
+        if matches!(of.field(segment, 11), "D" | "W") {
+            return Ok(());
+        }
+        let field = of.field(segment, 5);
+        match of.field(segment, 2) {
+            "TX" | "FT" | "ST" => {
+                for repetition in of.repetitions(field).filter(|one| *one != "\"\"") {
+                    self.lines.push(of.unescape(repetition, self.charset).into_owned());
+                }
+            }
+            "ED" => {
+                for repetition in of.repetitions(field).filter(|one| !one.is_empty()) {
+                    let attachment = self.attachment(repetition);
+                    self.attached.push(attachment);
+                }
+            }
+            "RP" => self.attached.push(Err(reject(
+                RejectCode::AttachmentRemote,
+                "an OBX of type RP points to a document outside the message",
+            ))),
+            _ => {}
+        }
+        let parts_max = usize::try_from(self.input.parts_max).unwrap_or(usize::MAX);
+        if self.found.len().saturating_add(self.attached.len()) > parts_max {
+            return Err(super::parts_too_many(self.input));
+        }
+        Ok(())
+    }
+
+    /// The document of an ED: source, type, subtype, encoding, data.
+    fn attachment(&self, repetition: &str) -> Result<Content<'static>, Reject> {
+        let of = self.separators;
+        let part = |number| of.unescape(of.component(repetition, number), self.charset);
+        let (kind, subtype, data) = (part(2), part(3), part(5));
+        let declared = media_type(&kind, &subtype);
+        let bytes_max = self.input.document_bytes_max;
+        let (bytes, is_text) = match part(4).to_ascii_lowercase().as_str() {
+            "base64" => {
+                let decoded = attached(&data, bytes_max)?;
+                (decoded.ok_or_else(|| invalid("the data of an ED are no base64"))?, false)
+            }
+            "hex" => {
+                let bare: String = data.split_ascii_whitespace().collect();
+                within(bare.len() / 2, bytes_max)?;
+                let decoded = er7::hex(bare.as_bytes());
+                (decoded.ok_or_else(|| invalid("the data of an ED are no hexadecimal"))?, false)
+            }
+            "a" | "" => (data.into_owned().into_bytes(), true),
+            _ => return Err(invalid("the encoding of an ED is neither A, Hex nor Base64")),
+        };
+        if bytes.is_empty() {
+            return Err(reject(RejectCode::DocumentEmpty, "an ED of the HL7 message has no data"));
+        }
+        let charset = if is_text { UTF_8 } else { self.charset };
+        let declared = declared.map(|declared| {
+            let is_text = declared.starts_with("text/");
+            if is_text {
+                format!("{declared}; charset={}", charset.name())
+            } else {
+                declared.into_owned()
+            }
+        });
+        let media_type = media::of(declared.as_deref().map(str::as_bytes), &bytes)?;
+        Ok(Content { media_type, bytes: Cow::Owned(bytes) })
+    }
+
+    /// The text and the attachments since the last document began are documents.
+    fn end_document(&mut self) -> Result<(), Reject> {
+        let id = self.id.take().or_else(|| self.control_id.clone());
+        let title = self.title.take();
+        let mut lines = std::mem::take(&mut self.lines);
+        let mut contents = std::mem::take(&mut self.attached);
+        if lines.iter().all(|line| line.trim().is_empty()) {
+            lines = if contents.is_empty() { title.into_iter().collect() } else { Vec::new() };
+        }
+        if !lines.is_empty() {
+            let bytes = lines.join("\n").into_bytes();
+            let media_type = MediaType::Plain(UTF_8);
+            let content = within(bytes.len(), self.input.document_bytes_max)
+                .map(|()| Content { media_type, bytes: Cow::Owned(bytes) });
+            contents.insert(0, content);
+        }
+        let about = self.people.to_vec();
+        for content in contents {
+            self.identifiers_count += about.len();
+            if self.identifiers_count > IDENTIFIERS_ALL_MAX {
+                return Err(too_many(IDENTIFIERS_ALL_MAX, "the HL7 message"));
+            }
+            let identifiers = about.clone();
+            self.found.push(Found { id: id.clone(), content, range: None, identifiers });
+        }
+        Ok(())
+    }
+}
+
+/// The media type that an ED names in two components (HL7 tables 0191 and 0291), in which systems
+/// put most everything; `None` where they say nothing.
+fn media_type<'t>(kind: &'t str, subtype: &str) -> Option<Cow<'t, str>> {
+    let known = match subtype.to_ascii_lowercase().as_str() {
+        "pdf" | "x-pdf" => "application/pdf",
+        "plain" | "text" | "txt" => "text/plain",
+        "html" | "htm" => "text/html",
+        "markdown" | "md" => "text/markdown",
+        "" if kind.contains('/') => return Some(Cow::Borrowed(kind)),
+        "" if matches!(kind.to_ascii_lowercase().as_str(), "text" | "tx" | "ft") => "text/plain",
+        "" if kind.eq_ignore_ascii_case("pdf") => "application/pdf",
+        "" | "octet-stream" => return None,
+        other => return Some(Cow::Owned(format!("{}/{other}", kind.to_ascii_lowercase()))),
+    };
+    Some(Cow::Borrowed(known))
+}
+
+fn too_many(most: usize, of: &str) -> Reject {
+    invalid(format!("{of} has more than {most} identifiers of people"))
+}
+
+fn invalid(detail: impl Into<String>) -> Reject {
+    reject(RejectCode::Hl7Invalid, detail)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! `names, numbers, dates beside a document -> identifiers` in the forms in which a text has them.
+//!
+//! Deliberately decides nothing about redaction: what a kind stands for, and which of them are
+//! looked for, is the pipeline's matter.
+
+use crate::types::{Identifier, Sensitive};
+
+/// What an identifier is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A person's name, whole or a word of it.
+    Name,
+    /// A medical record or account number.
+    RecordNumber,
+    /// A date of birth, as sent.
+    Date,
+    /// A phone or fax number.
+    Phone,
+    /// An e-mail address.
+    Email,
+    /// A postal address, whole or a piece of it.
+    Address,
+    /// Any other identifier.
+    Id,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::RecordNumber => "record_number",
+            Self::Date => "date",
+            Self::Phone => "phone",
+            Self::Email => "email",
+            Self::Address => "address",
+            Self::Id => "id",
+        }
+    }
+}
+
+/// Collects identifiers in the order in which they are met, each once.
+#[derive(Default)]
+pub(super) struct Collector {
+    seen: std::collections::BTreeSet<(Kind, String)>,
+    found: Vec<Identifier>,
+}
+
+impl Collector {
+    /// Adds one, where it holds anything but white space.
+    pub(super) fn add(&mut self, kind: Kind, value: Option<&str>) {
+        let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) else { return };
+        if self.seen.insert((kind, value.to_owned())) {
+            let value = Sensitive::new(value.to_owned());
+            self.found.push(Identifier { kind: kind.name(), value });
+        }
+    }
+
+    /// Adds a name in natural order and each of its words of two letters or more, since a text
+    /// says `Mrs. Doe` as well.
+    pub(super) fn name<'a>(
+        &mut self,
+        given: impl Iterator<Item = &'a str>,
+        family: Option<&'a str>,
+    ) {
+        let pieces: Vec<&str> = given.chain(family).collect();
+        self.add(Kind::Name, Some(&pieces.join(" ")));
+        for piece in pieces.iter().filter(|piece| piece.chars().nth(1).is_some()) {
+            self.add(Kind::Name, Some(piece));
+        }
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// All, in order.
+    pub(super) fn to_vec(&self) -> Vec<Identifier> {
+        self.found.clone()
+    }
+}

@@ -1,0 +1,176 @@
+//! What may be committed, and what must not.
+
+use proptest::prelude::*;
+
+use super::{InFlight, Ledger, Ticket};
+
+fn opened(ledger: &mut Ledger<i64>, offsets: &[i64]) -> Vec<Ticket> {
+    offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap().ticket).collect()
+}
+
+#[test]
+fn it_is_full_of_what_can_be_committed() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    let tickets = opened(&mut ledger, &[0, 1]);
+    assert!(ledger.settle(&tickets[1], vec![1, 1, 1]));
+    assert!(!ledger.is_full(3), "all of it waits for offset 0");
+    assert!(ledger.settle(&tickets[0], vec![0]));
+    assert!(ledger.is_full(4) && !ledger.is_full(5));
+    let commit = ledger.cut(100).unwrap();
+    assert!(ledger.is_full(4), "the commit is under way");
+    ledger.committed(&commit);
+    assert!(!ledger.is_full(1));
+}
+
+#[test]
+fn a_cut_stops_at_the_first_open_delivery() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    let tickets = opened(&mut ledger, &[0, 1, 2]);
+    assert!(ledger.settle(&tickets[0], vec![0]));
+    assert!(ledger.settle(&tickets[2], vec![2]));
+    let commit = ledger.cut(100).unwrap();
+    assert_eq!((commit.groups[0].next_offset, &commit.groups[0].outcomes), (1, &vec![0]));
+    assert!(ledger.cut(100).is_none(), "what is in a commit is not cut again");
+    ledger.committed(&commit);
+    assert_eq!(
+        ledger.in_flight(),
+        InFlight { deliveries_count: 2, bytes: 20, settled_count: 1, outcomes_count: 1 }
+    );
+}
+
+#[test]
+fn gaps_between_offsets_hold_nothing_up() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    for ticket in opened(&mut ledger, &[3, 9, 40]) {
+        assert!(ledger.settle(&ticket, vec![ticket.offset]));
+    }
+    assert_eq!(ledger.cut(100).unwrap().groups[0].next_offset, 41);
+}
+
+#[test]
+fn a_dead_lease_commits_nothing() {
+    let mut ledger = Ledger::default();
+    let lease = ledger.assign(0);
+    let tickets = opened(&mut ledger, &[0, 1]);
+    assert!(ledger.settle(&tickets[0], vec![0]));
+    let mut commit = ledger.cut(100).unwrap();
+    ledger.revoke(0);
+    assert!(!lease.is_alive() && !commit.is_alive());
+    commit.retain_alive();
+    assert!(commit.groups.is_empty());
+    ledger.assign(0);
+    assert!(!ledger.settle(&tickets[1], vec![1]), "a ticket of a dead lease settles nothing");
+    assert_eq!(ledger.in_flight(), InFlight::default());
+}
+
+#[test]
+fn a_commit_of_a_dead_lease_leaves_the_next_lease_alone() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    let tickets = opened(&mut ledger, &[0]);
+    assert!(ledger.settle(&tickets[0], vec![0]));
+    let commit = ledger.cut(100).unwrap();
+    ledger.assign(0);
+    opened(&mut ledger, &[0]);
+    ledger.committed(&commit);
+    assert_eq!(ledger.in_flight().deliveries_count, 1);
+}
+
+#[test]
+#[should_panic(expected = "settled twice")]
+fn settling_twice_is_a_bug_that_stops_the_worker() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    let tickets = opened(&mut ledger, &[0]);
+    ledger.settle(&tickets[0], vec![0]);
+    ledger.settle(&tickets[0], vec![0]);
+}
+
+#[test]
+fn without_a_lease_nothing_is_opened() {
+    let mut ledger: Ledger<i64> = Ledger::default();
+    assert!(ledger.open(7, 0, 1).is_none());
+}
+
+#[test]
+fn a_position_that_goes_back_begins_a_new_lease_and_loses_nothing() {
+    for (before, again) in [(5, 5), (5, 0)] {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        let old = opened(&mut ledger, &[before - 1, before]);
+        assert!(ledger.settle(&old[0], vec![0]));
+        let mut commit = ledger.cut(100).unwrap();
+        let new = ledger.open(0, again, 10).unwrap();
+        assert_eq!(new.rewound_from, Some(before + 1));
+        assert!(!old[0].lease.is_alive() && new.ticket.lease.is_alive());
+        commit.retain_alive();
+        assert!(commit.groups.is_empty(), "the old log's offset is not committed");
+        assert!(!ledger.settle(&old[1], vec![1]));
+        assert!(ledger.settle(&new.ticket, vec![2]));
+        let group = ledger.cut(100).unwrap().groups.remove(0);
+        assert_eq!((group.next_offset, group.outcomes), (again + 1, vec![2]));
+        assert_eq!(ledger.open(0, again + 1, 10).unwrap().rewound_from, None);
+    }
+}
+
+#[test]
+fn a_full_cut_does_not_starve_the_other_partitions() {
+    let mut ledger = Ledger::default();
+    for partition in [0, 1] {
+        ledger.assign(partition);
+        for offset in 0..2 {
+            let ticket = ledger.open(partition, offset, 1).unwrap().ticket;
+            assert!(ledger.settle(&ticket, vec![i64::from(partition)]));
+        }
+    }
+    let mut seen = Vec::new();
+    while let Some(commit) = ledger.cut(1) {
+        seen.extend(commit.groups.iter().map(|group| group.lease.partition()));
+        ledger.committed(&commit);
+    }
+    assert_eq!(seen, [0, 1, 0, 1]);
+}
+
+proptest! {
+    /// Random opens (with gaps), settles in any order, cuts and commits: what comes out is
+    /// each outcome once, in order, and no committed offset passes an open delivery.
+    #[test]
+    fn commits_rise_and_never_pass_open_work(
+        gaps in prop::collection::vec(1..4_i64, 1..40),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..40),
+        cut_max in 1..10_usize,
+    ) {
+        let mut ledger = Ledger::default();
+        ledger.assign(0);
+        let offsets: Vec<i64> =
+            gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+        let mut open = opened(&mut ledger, &offsets);
+        let mut out = Vec::new();
+        let mut last_next = 0;
+        for index in order {
+            if open.is_empty() { break; }
+            let ticket = open.remove(index.index(open.len()));
+            prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
+            if let Some(commit) = ledger.cut(cut_max) {
+                let next = commit.groups[0].next_offset;
+                prop_assert!(next > last_next);
+                prop_assert!(open.iter().all(|ticket| ticket.offset >= next));
+                last_next = next;
+                out.extend(commit.groups[0].outcomes.iter().copied());
+                ledger.committed(&commit);
+            }
+        }
+        for ticket in open {
+            prop_assert!(ledger.settle(&ticket, vec![ticket.offset]));
+        }
+        while let Some(commit) = ledger.cut(cut_max) {
+            out.extend(commit.groups[0].outcomes.iter().copied());
+            ledger.committed(&commit);
+        }
+        prop_assert_eq!(out, offsets);
+        prop_assert_eq!(ledger.in_flight(), InFlight::default());
+    }
+}
