@@ -145,9 +145,12 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     let bundle = Arc::new(bundle);
     let mut records = data::records(&args.data, &args.reading)?;
     let judge = Judge::new(&bundle, &mut records, &args.measured)?;
+    ensure!(
+        args.pdf.is_none() || judge.is_of_clauses(),
+        "`--pdf` compares words, which only clauses are judged by"
+    );
     let originals = args.pdf.as_deref().map(data::originals).transpose()?;
     if let Some(originals) = &originals {
-        ensure!(judge.is_of_clauses(), "`--pdf` compares words, which only clauses are judged by");
         records.retain(|record| originals.contains_key(&record.id));
         ensure!(!records.is_empty(), "no record of the data has a PDF in the folder");
     }
