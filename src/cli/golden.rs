@@ -108,6 +108,19 @@ fn strip(value: &mut Value) {
         record.remove("provenance");
         record.remove("record_id");
     }
+    drop_originals(value);
+}
+
+/// Takes out the original places of evidence that has none: four nulls for each place.
+fn drop_originals(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(drop_originals),
+        Value::Object(columns) => {
+            columns.retain(|name, value| !(value.is_null() && name.starts_with("original_")));
+            columns.values_mut().for_each(drop_originals);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn accept(sample: &Sample, actual: &Value) -> Result<(), Failure> {
@@ -127,8 +140,9 @@ fn compare(sample: &Sample, actual: &Value) -> Result<Vec<String>, Failure> {
     let Ok(text) = std::fs::read_to_string(&sample.expected) else {
         return Ok(vec![format!("`{file}` is missing; run `sluice test --accept` and review it")]);
     };
-    let expected: Value = serde_json::from_str(&text)
+    let mut expected: Value = serde_json::from_str(&text)
         .map_err(|error| Fault::new(FaultClass::Fatal, format!("reading `{file}`"), error))?;
+    drop_originals(&mut expected);
     let mut differences = Vec::new();
     differ("", &expected, actual, &mut differences);
     Ok(differences)
@@ -183,7 +197,7 @@ mod tests {
     fn several_parts_are_a_list_and_are_counted_by_their_end() {
         let record = json!({"outcome": "record"});
         assert_eq!(
-            (kinds(&[record.clone()]), whole(vec![record.clone()])),
+            (kinds(std::slice::from_ref(&record)), whole(vec![record.clone()])),
             ("record".into(), record.clone())
         );
         let parts = [record.clone(), json!({"outcome": "reject"}), record];
