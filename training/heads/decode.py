@@ -8,9 +8,7 @@ the same numbers. All arithmetic is in double precision, sums run left to right.
 import math
 from dataclasses import dataclass
 
-from decode import linear, logit, sigmoid
-
-VERSION = "2"
+from decode import VERSION, linear, logit, sigmoid
 
 
 @dataclass

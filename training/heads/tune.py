@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
-from decode import linear, sigmoid
+from decode import VERSION, linear, sigmoid
 from heads import recipes
-from heads.decode import VERSION, log_softmax
+from heads.decode import log_softmax
 from heads.evaluate import candidates, class_rows, gold_spans, report, supervised
 from heads.infer import Split
 from metrics import prf
