@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 # Spinning threads cost throughput when the machine has other work; must precede torch.
@@ -45,7 +46,9 @@ class Start:
         rows = list(range(self.config["vocab_size"]))
         layers = list(range(self.config["num_hidden_layers"]))
         if args.frequent is not None:
-            used = {i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False).ids}
+            count = Counter(i for text in texts
+                            for i in self.tokenizer.encode(text, add_special_tokens=False).ids)
+            used = {i for i, times in count.items() if times >= args.least}
             self.content, rows = prune(self.content, used, args.frequent)
             self.tokenizer, self.content = open_tokenizer(self.content)
         if args.layers:
@@ -269,6 +272,7 @@ def parse():
     parser.add_argument("--split", default="train", help="records to train on")
     parser.add_argument("--layers", help="layers kept of the start, e.g. 0,1,3,5 (default: all)")
     parser.add_argument("--frequent", type=int, help="prune the vocabulary, keep so many frequent pieces")
+    parser.add_argument("--least", type=int, default=1, help="and those used so often in the texts")
     parser.add_argument("--soft", help="probabilities of a teacher (from heads.teach)")
     parser.add_argument("--mix", type=float, default=0.5, help="share of the teacher in known targets")
     parser.add_argument("--centroids", action="store_true", help="start classes from their centroids")

@@ -12,6 +12,14 @@ BASE = "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)"
 DATA = ("MWO2KG (Apache-2.0), MaintIE (MIT), OMIn / FAA accident and incident records (Apache-2.0, "
         "public domain), UWA Prognostics Data Library excavators in MaintKG (MIT, raw texts)")
 LICENSE = "Apache-2.0"
+EXAMPLES = (
+    "replace blown hydraulic hose on LH boom cylinder",
+    "engine oil leaking from turbo - fitter to investigate",
+    "Air con not working in operators cab; regas unit",
+    "changeout 2 worn bucket teeth",
+    "pump 3A tripped on overload, bearing noisy",
+    "PILOT LOST ENGINE POWER DURING INITIAL CLIMB. LANDED IN A FIELD. FUEL TANKS WERE EMPTY.",
+)
 MAINTIE = ("PhysicalObject", "Activity", "State", "Process", "Property")
 FAILURES = (
     "Abnormal instrument reading", "Breakdown", "Contamination", "Electrical", "Erratic output",
