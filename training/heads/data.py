@@ -26,6 +26,11 @@ class Head:
         return len(self.labels) if self.kind == "classes" else 1 + 2 * len(self.labels)
 
 
+def chosen(heads, names):
+    """The heads named in a comma-separated list, all without one."""
+    return tuple(head for head in heads if not names or head.name in names.split(","))
+
+
 @dataclass
 class Record:
     """A text and what is known of it. A head without an entry takes no part in its loss.

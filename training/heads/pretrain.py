@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--split", default="raw")
     parser.add_argument("--base")
     parser.add_argument("--init")
     parser.add_argument("--layers")
@@ -76,7 +77,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    records = recipes.load(args.recipe).read(args.data, "raw")
+    records = recipes.load(args.recipe).read(args.data, args.split)
     start = Start(args, [record.text for record in records])
     examples = [e for e in encode(records, start.tokenizer, ()) if len(e.words) > 1]
     model = MaskedModel(start.config)

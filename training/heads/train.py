@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from heads import recipes
-from heads.data import IGNORE, Encoded, encode, epoch_batches, make_batch, misspell, special_ids
+from heads.data import IGNORE, Encoded, chosen, encode, epoch_batches, make_batch, misspell, special_ids
 from heads.model import HeadsModel, load, select
 from heads.vocabulary import prune
 from model import base_state, find_base
@@ -270,6 +270,7 @@ def parse():
     parser.add_argument("--base", help="folder of the base encoder (default: installed package)")
     parser.add_argument("--init", help="weights to start from (a last.pt), heads that fit included")
     parser.add_argument("--split", default="train", help="records to train on")
+    parser.add_argument("--heads", help="names of the heads to train (default: all)")
     parser.add_argument("--layers", help="layers kept of the start, e.g. 0,1,3,5 (default: all)")
     parser.add_argument("--frequent", type=int, help="prune the vocabulary, keep so many frequent pieces")
     parser.add_argument("--least", type=int, default=1, help="and those used so often in the texts")
@@ -298,7 +299,8 @@ def main():
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipes.load(args.recipe)
-    heads, records = recipe.heads(args.data), recipe.read(args.data, args.split)
+    heads = chosen(recipe.heads(args.data), args.heads)
+    records = recipe.read(args.data, args.split)
     start = Start(args, [record.text for record in records])
     examples = encode(records, start.tokenizer, heads)
     if args.soft:

@@ -105,14 +105,16 @@ def read_raw(path):
 
 
 def read(data, split):
-    """Records of train, dev or test; `raw`: train and the raw work orders."""
-    data, part = Path(data), "train" if split == "raw" else split
+    """Records of train, dev or test; `raw`: train and the raw work orders; `orders`: the work
+    orders of both."""
+    data, part = Path(data), "train" if split in ("raw", "orders") else split
     records = [
         *read_conll(data / "mwo2kg_ner" / f"{part}.conll", "entities"),
         *read_maintie(data / "maintie" / f"{part}.jsonl"),
         *read_failures(data / "mwo2kg_failure_mode" / f"{part}.csv"),
-        *read_faa(data / "omin_faa" / f"{part}.jsonl"),
     ]
-    if split == "raw":
+    if split != "orders":
+        records += read_faa(data / "omin_faa" / f"{part}.jsonl")
+    if split in ("raw", "orders"):
         records += read_raw(data / "pdl_excavator" / "train.jsonl")
     return records
