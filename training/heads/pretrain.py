@@ -107,7 +107,7 @@ def main():
         print(json.dumps({"epoch": epoch, "loss": round(float(np.mean(losses)), 4),
                           "minutes": round((time.time() - began) / 60, 2)}), flush=True)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith(("turn", "words_bias"))}
-    start.save(out, args.recipe, state)
+    start.save(out, args.recipe, (), state)
 
 
 if __name__ == "__main__":

@@ -56,12 +56,13 @@ class Start:
         self.state = select(self.state, rows, layers)
         self.config.update(vocab_size=len(rows), num_hidden_layers=len(layers))
 
-    def save(self, out, name, state):
+    def save(self, out, name, heads, state):
         """The weights, and what they need to be read again."""
         shape = {key: self.config[key] for key in ("vocab_size", "num_hidden_layers")}
         text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":"))
         (out / "tokenizer.json").write_text(text, encoding="utf-8")
-        (out / "run.json").write_text(json.dumps({"recipe": name, "shape": shape}) + "\n")
+        (out / "run.json").write_text(json.dumps(
+            {"recipe": name, "heads": [head.name for head in heads], "shape": shape}) + "\n")
         torch.save(state, out / "last.pt")
 
 
@@ -241,7 +242,8 @@ class Trainer:
 
     def epoch(self, examples, epoch):
         args = self.args
-        batches = epoch_batches([self.noised(e) for e in examples], self.content, args.budget,
+        seen_now = [e for e in examples if self.rng.random() < e.record.keep]
+        batches = epoch_batches([self.noised(e) for e in seen_now], self.content, args.budget,
                                 args.rows, self.rng)
         count = count_items(self.heads, batches)
         share = {h.name: h.weight * len(batches) / max(1, count[h.name]) for h in self.heads}
@@ -321,7 +323,7 @@ def main():
     model.train()
     for epoch in range(args.epochs):
         done = not trainer.epoch(examples, epoch)
-        start.save(out, args.recipe, trainer.average.state)
+        start.save(out, args.recipe, heads, trainer.average.state)
         if done:
             break
 

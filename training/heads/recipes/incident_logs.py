@@ -94,14 +94,14 @@ def read_faa(path):
     for row in read_jsonl(path):
         phase = row["flight_phase"] if row["flight_phase"] in PHASES else OTHER_PHASE
         yield Record(f"faa-{row['id']}", row["narrative"], {},
-                     {"cause": row["primary_cause"], "phase": phase})
+                     {"cause": row["primary_cause"], "phase": phase}, keep=0.4)
 
 
 def read_raw(path):
     """Raw work orders, for language modelling and for a teacher to label."""
     texts = Counter(row["OriginalShorttext"].strip() for row in read_jsonl(path))
     for number, text in enumerate(sorted(texts)):
-        yield Record(f"raw-{number}", text)
+        yield Record(f"raw-{number}", text, keep=0.5)
 
 
 def read(data, split):
