@@ -29,6 +29,29 @@ def open_tokenizer(content):
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), content
 
 
+def spread(base, vocabulary, words, pieces):
+    """The base's word vectors with those of a smaller vocabulary put in."""
+    rows = sorted(pieces, key=pieces.get)
+    out = base.clone()
+    out[torch.tensor([vocabulary[piece] for piece in rows])] = words.float()
+    return out
+
+
+def cut(content, texts, pieces, args):
+    """(tokenizer content, rows of the base): with --frequent a vocabulary cut down to the texts
+    and `pieces`, else to `pieces` alone; the base's own where there are none."""
+    vocabulary = content["model"]["vocab"]
+    kept = {vocabulary[piece] for piece in pieces}
+    if args.frequent is None:
+        return prune(content, kept, 0) if kept else (content, list(range(len(vocabulary))))
+    tokenizer, _ = open_tokenizer(content)
+    count = Counter(i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids)
+    used = {i for i, times in count.items() if times >= args.least}
+    # What an uncut start knows is no reason to keep all of it.
+    known = kept if len(kept) < len(vocabulary) else set()
+    return prune(content, used | known, args.frequent)
+
+
 class Start:
     """Where training starts: tokenizer, model configuration and weights."""
 
@@ -36,21 +59,19 @@ class Start:
         base = find_base(args.base)
         self.config = json.loads((base / "config.json").read_text())
         content = json.loads((base / "tokenizer.json").read_text())
-        self.state = base_state(base)
+        self.state, pieces = base_state(base), ()
         if args.init:
-            self.state = torch.load(args.init, map_location="cpu", weights_only=True)
-            run = json.loads((Path(args.init).parent / "run.json").read_text())
-            content = json.loads((Path(args.init).parent / "tokenizer.json").read_text())
-            self.config.update(run["shape"])
-        self.tokenizer, self.content = open_tokenizer(content)
-        rows = list(range(self.config["vocab_size"]))
+            folder = Path(args.init).parent
+            mine = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            pieces = mine["model"]["vocab"]
+            self.config.update(json.loads((folder / "run.json").read_text())["shape"])
+            state = torch.load(args.init, map_location="cpu", weights_only=True)
+            state["words.weight"] = spread(self.state["words.weight"], content["model"]["vocab"],
+                                           state["words.weight"], pieces)
+            self.state = state
+        self.content, rows = cut(content, texts, pieces, args)
+        self.tokenizer, self.content = open_tokenizer(self.content)
         layers = list(range(self.config["num_hidden_layers"]))
-        if args.frequent is not None:
-            count = Counter(i for text in texts
-                            for i in self.tokenizer.encode(text, add_special_tokens=False).ids)
-            used = {i for i, times in count.items() if times >= args.least}
-            self.content, rows = prune(self.content, used, args.frequent)
-            self.tokenizer, self.content = open_tokenizer(self.content)
         if args.layers:
             layers = [int(layer) for layer in args.layers.split(",")]
         self.state = select(self.state, rows, layers)

@@ -113,8 +113,9 @@ def read(data, split):
         *read_maintie(data / "maintie" / f"{part}.jsonl"),
         *read_failures(data / "mwo2kg_failure_mode" / f"{part}.csv"),
     ]
-    if split != "orders":
-        records += read_faa(data / "omin_faa" / f"{part}.jsonl")
+    # The order gives `orders` and `raw` the same record numbers, as teachers need.
     if split in ("raw", "orders"):
         records += read_raw(data / "pdl_excavator" / "train.jsonl")
+    if split != "orders":
+        records += read_faa(data / "omin_faa" / f"{part}.jsonl")
     return records
