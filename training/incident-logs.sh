@@ -20,7 +20,7 @@ python -m heads.teach $recipe --data "$data" --split orders --heads entities,mai
 
 # The pupil goes on from the second one, with raw work orders that only the teachers labelled.
 $train --out "$work/d" --init "$work/b/last.pt" --split raw --soft "$work/soft.npz" --mix 0.6 \
-    --frequent 0 --epochs 8
+    --frequent 0 --epochs 6
 
 python -m heads.export --checkpoint "$work/d/last.pt" --out "$work/export"
 python -m heads.tune $recipe --data "$data" --bundle "$work/export" --revision "$revision" \

@@ -58,7 +58,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     config = json.loads((find_base(args.base) / "config.json").read_text())
     onnx.save(build(mean_state(args.checkpoint), config, args.tokens), str(out / "model.fp32.onnx"))
-    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product", "classes.product"])
+    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     text = (Path(args.checkpoint[0]).parent / "tokenizer.json").read_text(encoding="utf-8")
     (out / "tokenizer.json").write_text(text, encoding="utf-8")
     cls, sep, pad = special_ids(open_tokenizer(json.loads(text))[0])
