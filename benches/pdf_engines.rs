@@ -151,6 +151,8 @@ fn document(file: &Path) -> Result<Document> {
         media_type: MediaType::Pdf,
         digest: Digest::of(&bytes),
         bytes: Sensitive::new(bytes),
+        range: None,
+        identifiers: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sentences import DIGITS, LETTERS, breaks
 
-VERSION = "1"
+VERSION = "2"
 CLAMP = 1e-9
 
 
@@ -22,6 +22,12 @@ class Span:
     last: int
     base: float
     confidence: float = 0.0
+
+
+def clauses(bundle):
+    """The one head of this bundle."""
+    (head,) = bundle["heads"]
+    return head
 
 
 def sigmoid(x):
@@ -157,12 +163,13 @@ def select(params, text, spans):
 
 
 def flag_score(params, ranges, logits, probabilities):
-    """Raw score of the flag: the best token, for sentence labels averaged with the best
-    sentence."""
+    """Raw score of the flag: the best token, for sentence labels mixed with the two best
+    sentences. A lone sentence counts as both."""
     token = max(logits)
     if params["unit"] == "phrase":
         return token
-    return 0.5 * token + 0.5 * max(mean_logit(probabilities, a, b) for a, b in ranges)
+    ranked = sorted((mean_logit(probabilities, a, b) for a, b in ranges), reverse=True)
+    return 0.4 * token + 0.4 * ranked[0] + 0.2 * ranked[min(1, len(ranked) - 1)]
 
 
 def linear(bias, weights, values):
@@ -190,7 +197,8 @@ def decode(logits, text, starts, ends, bundle):
 
     logits: one row a token, one column a label; bundle: the content of bundle.json.
     """
-    labels, floor = bundle["labels"], bundle["decoder"]["floor"]
+    head = clauses(bundle)
+    labels, floor = head["labels"], head["floor"]
     if len(starts) == 0:
         return [], [0.0] * len(labels)
     starts, ends = [int(x) for x in starts], [int(x) for x in ends]

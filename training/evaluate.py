@@ -27,9 +27,10 @@ def summarise(names, documents, predictions, flags, bundle):
     rows = spans.rows()
     confidences = np.array([r[0] for r in rows])
     hits = np.array([r[1] for r in rows])
-    cut = np.array([entry["threshold"] for entry in bundle["labels"]])
+    labels = decode.clauses(bundle)["labels"]
+    cut = np.array([entry["threshold"] for entry in labels])
     reported = confidences >= cut[[r[3] for r in rows]]
-    flag_cut = np.array([entry["flag_threshold"] for entry in bundle["labels"]])
+    flag_cut = np.array([entry["flag_threshold"] for entry in labels])
     by_label, total = {}, np.zeros(3, int)
     for label, name in enumerate(names):
         golds = sum(len(g) for (_, at), g in spans.golds.items() if at == label)
@@ -63,16 +64,16 @@ def summarise(names, documents, predictions, flags, bundle):
 
 
 def predict(documents, logits, names, bundle):
-    floor = bundle["decoder"]["floor"]
+    head = decode.clauses(bundle)
     predictions, flags = [], np.zeros((len(documents), len(names)))
     for i, (document, scores) in enumerate(zip(documents, logits)):
         starts, ends = document.starts.tolist(), document.ends.tolist()
         ranges = decode.sentences(document.text, starts)
         columns = np.asarray(scores, np.float64).T.tolist()
         found = []
-        for label, params in enumerate(bundle["labels"]):
+        for label, params in enumerate(head["labels"]):
             spans, flags[i, label] = decode.decode_label(
-                label, params, floor, document.text, starts, ends, ranges, columns[label])
+                label, params, head["floor"], document.text, starts, ends, ranges, columns[label])
             found += spans
         predictions.append(found)
     return predictions, flags
@@ -99,7 +100,7 @@ def main():
     folder = Path(args.bundle)
     bundle = json.loads((folder / "bundle.json").read_text())
     names = read_labels(args.data)
-    assert names == [entry["name"] for entry in bundle["labels"]]
+    assert names == [entry["name"] for entry in decode.clauses(bundle)["labels"]]
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     documents = load_documents(args.data, args.split, tokenizer, names)
     window = bundle["window"]

@@ -59,7 +59,7 @@ def main():
                       for s in spans],
             "flags": [round(f, 9) for f in flags],
         })
-    content = {"decoder": bundle["decoder"], "labels": bundle["labels"], "cases": cases}
+    content = {"decoder": bundle["decoder"], "heads": bundle["heads"], "cases": cases}
     (folder / "decoder_fixture.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 

@@ -219,11 +219,12 @@ def main():
     digest = {name: hashlib.sha256((bundle / name).read_bytes()).hexdigest()
               for name in ("model.onnx", "tokenizer.json")}
     content = {
-        "format": 1, "name": "contracts", "revision": args.revision, "language": ["en"],
-        "task": "token-multilabel",
+        "format": 2, "name": "contracts", "revision": args.revision, "language": ["en"],
         "window": {"tokens_max": args.tokens, "stride": args.stride, "pad_to": PAD_TO,
                    "cls": CLS, "sep": SEP, "pad": PAD},
-        "labels": entries, "decoder": {"version": decode.VERSION, "floor": FLOOR}, "files": digest,
+        "decoder": {"version": decode.VERSION},
+        "heads": [{"kind": "multilabel", "name": "clauses", "floor": FLOOR, "labels": entries}],
+        "files": digest,
         "base": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)",
         "data": "CUAD v1, The Atticus Project (CC BY 4.0)", "license": "CC-BY-4.0", "metrics": {},
     }

@@ -6,7 +6,7 @@
 use super::plan::{Plan, PlannedField};
 use super::reading::Reading;
 use super::ungrounded;
-use crate::types::{Evidence, Extraction, Field, Reject, Span, Text};
+use crate::types::{Evidence, Extraction, Field, FieldValue, Reject, Span, Text};
 
 /// Refuses an extraction of which any part does not follow from the text.
 pub(super) fn check(extraction: &Extraction, text: &Text, plan: &Plan) -> Result<(), Reject> {
@@ -23,7 +23,7 @@ pub(super) fn check(extraction: &Extraction, text: &Text, plan: &Plan) -> Result
 }
 
 fn check_field(field: &Field, planned: &PlannedField, text: &Text) -> Result<(), Reject> {
-    for (value, evidence) in &field.values {
+    for FieldValue { value, evidence, attributes: _ } in &field.values {
         check_evidence(evidence, text)?;
         let is_made_again = match planned.reader.read(&evidence.raw) {
             Reading::Value(again) => again == *value,
@@ -60,13 +60,7 @@ mod tests {
     const BODY: &str = "dated May 1, 2015, at noon";
 
     fn plan() -> Plan {
-        let field = FieldSpec {
-            name: "signed".to_owned(),
-            label: "Date".to_owned(),
-            kind: FieldKind::Date,
-            many: false,
-            near: None,
-        };
+        let field = FieldSpec::new("signed", "Date", FieldKind::Date);
         Plan::new(&[field], None, &["Date".to_owned()])
             .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
@@ -97,23 +91,25 @@ mod tests {
     fn a_value_that_is_not_made_of_its_words_is_refused() {
         let other = jiff::civil::date(2015, 5, 2);
         assert!(!is_grounded(|extraction| {
-            extraction.fields[0].values[0].0 = Value::Date(other);
+            extraction.fields[0].values[0].value = Value::Date(other);
         }));
         assert!(!is_grounded(|extraction| {
-            extraction.fields[0].values[0].0 = Value::Text(Sensitive::new("May".to_owned()));
+            extraction.fields[0].values[0].value = Value::Text(Sensitive::new("May".to_owned()));
         }));
     }
 
     #[test]
     fn words_and_places_that_are_not_those_of_the_text_are_refused() {
         assert!(!is_grounded(|extraction| {
-            extraction.fields[0].values[0].1.raw = Sensitive::new("May 1, 2015.".to_owned());
+            extraction.fields[0].values[0].evidence.raw = Sensitive::new("May 1, 2015.".to_owned());
         }));
-        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.span.start -= 1));
-        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.scalars.end += 1));
-        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].1.page = 2));
+        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].evidence.span.start -= 1));
+        assert!(
+            !is_grounded(|extraction| extraction.fields[0].values[0].evidence.scalars.end += 1)
+        );
+        assert!(!is_grounded(|extraction| extraction.fields[0].values[0].evidence.page = 2));
         assert!(!is_grounded(|extraction| {
-            let mut evidence = extraction.fields[0].values[0].1.clone();
+            let mut evidence = extraction.fields[0].values[0].evidence.clone();
             evidence.raw = Sensitive::new("Mai".to_owned());
             extraction.fields[0].unread.push(evidence);
         }));

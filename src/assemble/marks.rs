@@ -67,6 +67,7 @@ pub(super) fn evidence(mark: Mark, text: &Text) -> Result<Evidence, Reject> {
         scalars: Span { start: text.scalars_before(start), end: text.scalars_before(end) },
         page: text.page_of(start),
         confidence: mark.confidence,
+        original: None,
     })
 }
 

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use plan::Plan;
 
 use crate::types::{
-    Evidence, Extraction, Field, Finding, Flag, FlagScore, Reject, RejectCode, Room, Text, Value,
+    Extraction, Field, FieldValue, Finding, Flag, FlagScore, Reject, RejectCode, Room, Text,
 };
 use marks::{Mark, evidence, marks_by_label};
 use plan::PlannedField;
@@ -77,23 +77,25 @@ pub fn assemble(
 fn field(planned: &PlannedField, marks: &[Mark], text: &Text) -> Result<Field, Reject> {
     let marks =
         if planned.reader.wants_names() { party::names(marks, text) } else { marks.to_vec() };
-    let mut read = Vec::new();
+    let mut read: Vec<FieldValue> = Vec::new();
     let mut unread = Vec::new();
     for mark in marks {
         let evidence = evidence(mark, text)?;
         match planned.reader.read(&evidence.raw) {
-            Reading::Value(value) => read.push((value, evidence)),
+            Reading::Value(value) => {
+                read.push(FieldValue { value, evidence, attributes: Vec::new() });
+            }
             Reading::Blank => {}
             Reading::Unread => unread.push(evidence),
         }
     }
     // Order: most confident first; the sort is stable, so equals stay in text order.
-    read.sort_by(|(_, one), (_, other)| other.confidence.total_cmp(&one.confidence));
-    let mut values: Vec<(Value, Evidence)> = Vec::new();
+    read.sort_by(|one, other| other.evidence.confidence.total_cmp(&one.evidence.confidence));
+    let mut values = Vec::new();
     if planned.many {
         let mut known = BTreeSet::new();
-        read.retain(|(value, _)| known.insert(identity(value)));
-        read.sort_by_key(|(_, evidence)| evidence.span);
+        read.retain(|one| known.insert(identity(&one.value)));
+        read.sort_by_key(|one| one.evidence.span);
         values = read;
     } else {
         values.extend(read.into_iter().next());
@@ -153,11 +155,8 @@ mod tests {
 
     fn plan() -> Plan {
         let field = |name: &str, label: &str, kind, many| FieldSpec {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            kind,
             many,
-            near: None,
+            ..FieldSpec::new(name, label, kind)
         };
         let fields = [
             field("signed", "Agreement Date", FieldKind::Date, false),
@@ -191,7 +190,7 @@ mod tests {
         let fields = extraction.fields.iter().filter(|field| field.name == name);
         let values = fields.flat_map(|field| &field.values);
         values
-            .map(|(value, _)| match value {
+            .map(|one| match &one.value {
                 Value::Text(words) => words.as_str().to_owned(),
                 Value::Date(date) => date.to_string(),
                 Value::Duration(iso) => iso.clone(),
@@ -236,7 +235,7 @@ mod tests {
         ];
         let extraction = assembled(body, &findings);
         assert_eq!(shown(&extraction, "parties"), ["Beta LLC", "Acme Inc"]);
-        let (_, evidence) = &extraction.fields[2].values[1];
+        let evidence = &extraction.fields[2].values[1].evidence;
         assert_eq!(evidence.raw.as_str(), "Acme  Inc");
     }
 
@@ -246,7 +245,7 @@ mod tests {
         let span = Span { start: 3, end: text.as_str().len() };
         let findings = [Finding { label: 0, span, confidence: 0.5 }];
         let extraction = assemble(&findings, &scores(), &text, &plan()).expect("sound");
-        let (_, evidence) = &extraction.fields[0].values[0];
+        let evidence = &extraction.fields[0].values[0].evidence;
         assert_eq!(evidence.raw.as_str(), "May 1, 2015");
         assert_eq!(evidence.span, Span { start: 6, end: 17 });
         assert_eq!(evidence.scalars, Span { start: 3, end: 14 });
@@ -327,7 +326,7 @@ mod tests {
         fn every_span_is_grounded_and_inside_what_was_marked((body, findings) in document()) {
             let extraction = assembled(&body, &findings);
             let values = extraction.fields.iter().flat_map(|field| {
-                field.values.iter().map(|(_, evidence)| evidence).chain(&field.unread)
+                field.values.iter().map(|one| &one.evidence).chain(&field.unread)
             });
             for evidence in values.chain(extraction.flags.iter().flat_map(|flag| &flag.evidence)) {
                 prop_assert_eq!(body.get(evidence.span.range()), Some(evidence.raw.as_str()));

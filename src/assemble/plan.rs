@@ -207,13 +207,7 @@ mod tests {
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
 
     fn field(name: &str, label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
-        FieldSpec {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            kind,
-            many: false,
-            near: near.map(str::to_owned),
-        }
+        FieldSpec { near: near.map(str::to_owned), ..FieldSpec::new(name, label, kind) }
     }
 
     fn flags(column: &str, labels: &[&str]) -> FlagSpec {

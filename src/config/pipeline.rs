@@ -187,6 +187,13 @@ pub struct FieldSpec {
     pub near: Option<String>,
 }
 
+impl FieldSpec {
+    /// A column for one value that the spans of `label` give.
+    pub fn new(name: impl Into<String>, label: impl Into<String>, kind: FieldKind) -> Self {
+        Self { name: name.into(), label: label.into(), kind, many: false, near: None }
+    }
+}
+
 /// How a span becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

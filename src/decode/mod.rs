@@ -144,6 +144,8 @@ fn finish(of: Unwrapped<'_>, delivery: &Delivery, input: &Input) -> Result<Docum
         media_type,
         digest: Digest::of(&of.bytes),
         bytes: Sensitive::new(of.bytes.into_owned()),
+        range: None,
+        identifiers: Vec::new(),
     })
 }
 

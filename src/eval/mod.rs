@@ -211,6 +211,8 @@ fn original(
         media_type: MediaType::Pdf,
         digest: Digest::of(&bytes),
         bytes: Sensitive::new(bytes),
+        range: None,
+        identifiers: Vec::new(),
     };
     match reader.text(&document, limits)? {
         Ok(text) => Ok(Some(text)),

@@ -136,8 +136,8 @@ impl Columns {
                 continue;
             };
             let published = if column.many { field.values.len() } else { 1 };
-            for (value, evidence) in field.values.iter().take(published) {
-                places.push(place(text(&column.name), as_text(value), evidence));
+            for one in field.values.iter().take(published) {
+                places.push(place(text(&column.name), as_text(&one.value), &one.evidence));
             }
             let unread = field.unread.iter();
             places.extend(unread.map(|place_| place(text(&column.name), Node::Null, place_)));
@@ -166,7 +166,7 @@ fn text(text: &str) -> Node<'_> {
 
 fn column_value<'a>(column: &Column, field: Option<&'a Field>) -> Node<'a> {
     let values = field.map(|field| field.values.as_slice()).unwrap_or_default();
-    let mut typed = values.iter().map(|(value, _)| match value {
+    let mut typed = values.iter().map(|one| match &one.value {
         Value::Text(words) => text(words),
         Value::Date(date) => Node::Date(*date),
         Value::Duration(duration) => text(duration),

@@ -324,13 +324,7 @@ mod tests {
     }
 
     fn build(avsc: &Value) -> Result<Schemas, Vec<Problem>> {
-        let field = |name: &str, kind, many| FieldSpec {
-            name: name.to_owned(),
-            label: name.to_owned(),
-            kind,
-            many,
-            near: None,
-        };
+        let field = |name: &str, kind, many| FieldSpec { many, ..FieldSpec::new(name, name, kind) };
         let fields = [
             field("title", FieldKind::Text, false),
             field("parties", FieldKind::Text, true),

@@ -28,6 +28,19 @@ pub struct Document {
     pub bytes: Sensitive<Vec<u8>>,
     /// Digest of `bytes`.
     pub digest: Digest,
+    /// Byte range of this part in the delivery's body, where the body was split into parts.
+    pub range: Option<Span>,
+    /// Who the document is about, as its envelope says; what redaction looks for in the text.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// An identifier that came beside a document: a patient's name, number or date of birth.
+#[derive(Clone)]
+pub struct Identifier {
+    /// What it is, such as `name` or `record_number`.
+    pub kind: &'static str,
+    /// The identifier as sent.
+    pub value: Sensitive<String>,
 }
 
 /// A byte range into a [`Text`], end exclusive, both ends on character boundaries.

@@ -37,8 +37,44 @@ pub struct Evidence {
     pub scalars: Span,
     /// Page that holds the first byte, from 1.
     pub page: u32,
-    /// Calibrated probability in `[0, 1]`.
+    /// Calibrated probability in `[0, 1]`; 1 where a rule and no model marks the place.
     pub confidence: f32,
+    /// The place in the text as it was read, where redaction has changed the text that `span`
+    /// and `scalars` refer to.
+    pub original: Option<Place>,
+}
+
+/// A place in a text, in both units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// UTF-8 byte range.
+    pub span: Span,
+    /// The same range in Unicode scalars.
+    pub scalars: Span,
+}
+
+/// A typed value, the place that it stands on, and what belongs to it.
+#[derive(Clone, PartialEq)]
+pub struct FieldValue {
+    /// The value.
+    pub value: Value,
+    /// Where it stands.
+    pub evidence: Evidence,
+    /// Values that belong to this one, such as the dosage of a medication, in the order of
+    /// `pipeline.yaml`; empty for a plain column.
+    pub attributes: Vec<Attribute>,
+}
+
+/// One column of a value's own: a dosage, a unit, a section.
+#[derive(Clone, PartialEq)]
+pub struct Attribute {
+    /// Column name inside the value's record.
+    pub name: String,
+    /// The value, where the text gives one.
+    pub value: Option<Value>,
+    /// Where it stands; `None` where it has no value, or one that follows from the main value's
+    /// own place.
+    pub evidence: Option<Evidence>,
 }
 
 /// One column of the record.
@@ -48,7 +84,7 @@ pub struct Field {
     pub name: String,
     /// Typed values, best first for a single column, in text order for a list. A value that the
     /// text leaves blank (a redacted date) is absent.
-    pub values: Vec<(Value, Evidence)>,
+    pub values: Vec<FieldValue>,
     /// Spans that the model marked but that gave no value, such as an unreadable date.
     pub unread: Vec<Evidence>,
 }

@@ -17,8 +17,10 @@ mod value;
 pub use chunk::{Chunk, Chunks, WindowScores};
 pub use delivery::{Delivery, Header, Position};
 pub use digest::Digest;
-pub use document::{Document, MediaType, Page, Span, Text, TokenSpan};
-pub use finding::{Evidence, Extraction, Field, Finding, Flag, FlagScore};
+pub use document::{Document, Identifier, MediaType, Page, Span, Text, TokenSpan};
+pub use finding::{
+    Attribute, Evidence, Extraction, Field, FieldValue, Finding, Flag, FlagScore, Place,
+};
 pub use outcome::{
     Outcome, OutcomeKind, Reason, Record, Reject, Review, ReviewCode, Room, record_id,
 };

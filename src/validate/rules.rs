@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use regex::{Regex, RegexBuilder};
 
 use crate::config::pipeline::{FieldKind, FieldSpec, Otherwise, Rule};
-use crate::types::{Evidence, Extraction, Reason, Reject, RejectCode, ReviewCode, Room, Value};
+use crate::types::{Extraction, FieldValue, Reason, Reject, RejectCode, ReviewCode, Room, Value};
 
 /// Rules that fit their fields. Built once per flow.
 pub struct Rules {
@@ -215,7 +215,7 @@ impl Checked {
             Test::OneOf(allowed) => words(values).all(|words| allowed.contains(words)),
             Test::Pattern(pattern) => words(values).all(|words| pattern.is_match(words)),
             Test::ConfidenceAtLeast(floor) => {
-                values.iter().all(|(_, evidence)| evidence.confidence >= *floor)
+                values.iter().all(|one| one.evidence.confidence >= *floor)
             }
             Test::Readable => {
                 let mut named = extraction.fields.iter().filter(|field| field.name == self.field);
@@ -255,20 +255,20 @@ impl Checked {
     }
 }
 
-fn values<'a>(extraction: &'a Extraction, name: &str) -> &'a [(Value, Evidence)] {
+fn values<'a>(extraction: &'a Extraction, name: &str) -> &'a [FieldValue] {
     let field = extraction.fields.iter().find(|field| field.name == name);
     field.map_or(&[], |field| field.values.as_slice())
 }
 
-fn dates(values: &[(Value, Evidence)]) -> impl Iterator<Item = Date> {
-    values.iter().filter_map(|(value, _)| match value {
+fn dates(values: &[FieldValue]) -> impl Iterator<Item = Date> {
+    values.iter().filter_map(|one| match &one.value {
         Value::Date(date) => Some(*date),
         Value::Text(_) | Value::Duration(_) => None,
     })
 }
 
-fn words(values: &[(Value, Evidence)]) -> impl Iterator<Item = &str> {
-    values.iter().filter_map(|(value, _)| match value {
+fn words(values: &[FieldValue]) -> impl Iterator<Item = &str> {
+    values.iter().filter_map(|one| match &one.value {
         Value::Text(words) => Some(words.as_str()),
         Value::Date(_) | Value::Duration(_) => None,
     })
@@ -279,7 +279,8 @@ mod tests {
     use super::Rules;
     use crate::config::pipeline::{FieldKind, FieldSpec, Otherwise, Rule};
     use crate::types::{
-        Evidence, Extraction, Field, Reason, RejectCode, ReviewCode, Sensitive, Span, Value,
+        Evidence, Extraction, Field, FieldValue, Reason, RejectCode, ReviewCode, Sensitive, Span,
+        Value,
     };
 
     const REVIEW: Otherwise = Otherwise::Review;
@@ -291,19 +292,14 @@ mod tests {
             ("law", FieldKind::Jurisdiction),
             ("term", FieldKind::Duration),
         ];
-        let field = |(name, kind): (&str, FieldKind)| FieldSpec {
-            name: name.to_owned(),
-            label: name.to_owned(),
-            kind,
-            many: false,
-            near: None,
-        };
+        let field = |(name, kind): (&str, FieldKind)| FieldSpec::new(name, name, kind);
         kinds.map(field).to_vec()
     }
 
     fn evidence(confidence: f32) -> Evidence {
         let span = Span { start: 0, end: 1 };
-        Evidence { raw: Sensitive::new("x".to_owned()), span, scalars: span, page: 1, confidence }
+        let raw = Sensitive::new("x".to_owned());
+        Evidence { raw, span, scalars: span, page: 1, confidence, original: None }
     }
 
     fn day(text: &str) -> Value {
@@ -317,7 +313,7 @@ mod tests {
     fn extraction(values: Vec<(&str, Value)>) -> Extraction {
         let field = |(name, value): (&str, Value)| Field {
             name: name.to_owned(),
-            values: vec![(value, evidence(0.5))],
+            values: vec![FieldValue { value, evidence: evidence(0.5), attributes: Vec::new() }],
             unread: Vec::new(),
         };
         Extraction { fields: values.into_iter().map(field).collect(), flags: Vec::new() }

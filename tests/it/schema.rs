@@ -13,8 +13,8 @@ use sluice::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
 use sluice::sink::codec::{Codec, Form};
 use sluice::sink::schemas::Schemas;
 use sluice::types::{
-    Digest, Evidence, Extraction, Field, Flag, Position, Provenance, Reason, Record, Review,
-    ReviewCode, Sensitive, Span, Value,
+    Digest, Evidence, Extraction, Field, FieldValue, Flag, Position, Provenance, Reason, Record,
+    Review, ReviewCode, Sensitive, Span, Value,
 };
 
 const FLAGS: [&str; 2] = ["non_compete", "cap_on_liability"];
@@ -53,13 +53,8 @@ pub(crate) fn avsc(more: &[Json]) -> String {
 }
 
 pub(crate) fn schemas(more: &[Json]) -> Arc<Schemas> {
-    let fields = COLUMNS.map(|(name, kind, many)| FieldSpec {
-        name: name.to_owned(),
-        label: name.to_owned(),
-        kind,
-        many,
-        near: None,
-    });
+    let fields =
+        COLUMNS.map(|(name, kind, many)| FieldSpec { many, ..FieldSpec::new(name, name, kind) });
     let flags = FlagSpec { column: "clauses".to_owned(), labels: Vec::new() };
     let names = FLAGS.map(str::to_owned);
     Arc::new(Schemas::build(&avsc(more), &fields, Some(&flags), &names).expect("the columns fit"))
@@ -112,7 +107,7 @@ fn evidence((raw, start, page, millionths): Place) -> Evidence {
     let span = Span { start, end: start + raw.len() };
     let scalars = Span { start, end: start + raw.chars().count() };
     let confidence = format!("{}", f64::from(millionths) / 1e6).parse().expect("a decimal");
-    Evidence { raw: Sensitive::new(raw), span, scalars, page, confidence }
+    Evidence { raw: Sensitive::new(raw), span, scalars, page, confidence, original: None }
 }
 
 fn value(plain: Plain) -> Value {
@@ -123,10 +118,17 @@ fn value(plain: Plain) -> Value {
     }
 }
 
+fn field_value(value: Value, evidence: Evidence) -> FieldValue {
+    FieldValue { value, evidence, attributes: Vec::new() }
+}
+
 fn extraction(fields: Vec<PlainField>, flags: Vec<PlainFlag>) -> Extraction {
     let field = |((name, _, _), (values, unread)): ((&str, _, _), PlainField)| Field {
         name: name.to_owned(),
-        values: values.into_iter().map(|(plain, place)| (value(plain), evidence(place))).collect(),
+        values: values
+            .into_iter()
+            .map(|(plain, place)| field_value(value(plain), evidence(place)))
+            .collect(),
         unread: unread.into_iter().map(evidence).collect(),
     };
     let flag = |(name, (is_present, percent, places)): (&str, PlainFlag)| Flag {
@@ -186,13 +188,18 @@ pub(crate) fn sample() -> Record {
         scalars: Span { start, end: start + raw.chars().count() },
         page: 2,
         confidence: 0.9,
+        original: None,
     };
     let words = |text: &str| Value::Text(Sensitive::new(text.to_owned()));
     let field = |name: &str, values, unread| Field { name: name.to_owned(), values, unread };
     let fields = vec![
-        field("title", vec![(words("Lease"), evidence("LEASE", 0))], vec![]),
-        field("parties", vec![(words("Café"), evidence("Café", 7))], vec![]),
-        field("signed", vec![(Value::Date(date(2015, 5, 1)), evidence("May 1, 2015", 20))], vec![]),
+        field("title", vec![field_value(words("Lease"), evidence("LEASE", 0))], vec![]),
+        field("parties", vec![field_value(words("Café"), evidence("Café", 7))], vec![]),
+        field(
+            "signed",
+            vec![field_value(Value::Date(date(2015, 5, 1)), evidence("May 1, 2015", 20))],
+            vec![],
+        ),
         field("renewed", vec![], vec![evidence("soon", 40)]),
         field("term", vec![], vec![]),
     ];

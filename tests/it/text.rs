@@ -37,7 +37,15 @@ pub fn launch() -> Launch {
 pub fn document(media_type: MediaType, bytes: impl Into<Vec<u8>>) -> Document {
     let bytes = bytes.into();
     let digest = Digest::of(&bytes);
-    Document { id: "test".to_owned(), part: 0, media_type, bytes: Sensitive::new(bytes), digest }
+    Document {
+        id: "test".to_owned(),
+        part: 0,
+        media_type,
+        bytes: Sensitive::new(bytes),
+        digest,
+        range: None,
+        identifiers: Vec::new(),
+    }
 }
 
 pub fn read(reader: &mut Reader, document: &Document, limits: &TextLimits) -> Result<Text, Reject> {

@@ -64,7 +64,7 @@ fn values(contract: &Contract, field: &FieldSpec) -> Vec<String> {
     let extraction = extraction(contract, field, std::slice::from_ref(&field.label));
     let values = extraction.fields.into_iter().flat_map(|field| field.values);
     values
-        .map(|(value, _)| match value {
+        .map(|one| match one.value {
             Value::Text(words) => words.into_inner(),
             Value::Date(date) => date.to_string(),
             Value::Duration(iso) => iso,
@@ -125,7 +125,7 @@ fn check(agreement: Agreement, recall: f32, precision: f32, name: &str) {
 
 fn field(label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
     let near = near.map(str::to_owned);
-    FieldSpec { name: "value".to_owned(), label: label.to_owned(), kind, many: false, near }
+    FieldSpec { near, ..FieldSpec::new("value", label, kind) }
 }
 
 /// The column of `pipelines/contracts` for `label`, leading words included, so that what is
