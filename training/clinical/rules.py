@@ -59,8 +59,11 @@ RULES = (
                      r"Hospice|Nursing Home|Rehab(?:ilitation)? Center)\b(?:(?: in|,) [A-Z][a-z]+(?: [A-Z][a-z]+)?(?:, [A-Z]{2}\b)?)?"),
     ("phi_NAME", r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b\.?\s+(?:[A-Z]\.\s+)?[A-Z][A-Za-z'-]+"
                  r"(?:\s+[A-Z]\.)?(?:\s+[A-Z][a-z'-]+)?"),
-    ("phi_NAME", r"(?m)^\s*(?:Patient(?: [Nn]ame)?|Name|Pt|PATIENT|NAME)\s*:\s*(?P<value>[A-Z][A-Za-z'-]+,?"
-                 r"(?: [A-Z][A-Za-z'.-]*){0,3})"),
+    ("phi_NAME", r"(?m)^\s*(?:Patient(?: [Nn]ame)?|Name|Pt|PATIENT|NAME|Provider|Attending|PCP|Surgeon|"
+                 r"(?:Emergency )?[Cc]ontact|Next of kin|Guardian|(?:Dictated|(?:Electronically )?[Ss]igned) by)"
+                 r"\s*:\s*(?P<value>[A-Z][A-Za-z'-]+,?(?: [A-Z][A-Za-z'.-]*){0,3})"),
+    ("phi_NAME", r"\b(?P<value>[A-Z][a-z'-]+(?: [A-Z]\.?)? [A-Z][A-Za-z'-]+) is an? (?:[a-z]+,? ){0,3}"
+                 r"\d{1,3}[ -](?:years?|months?|yo)\b"),
     ("phi_NAME", r"\b[A-Z][a-z'-]+(?: [A-Z]\.?)? [A-Z][a-z'-]+, (?:MD|M\.D\.|DO|RN|NP|PA-C|PhD)\b"),
     ("phi_AGE_OVER_89", r"(?i)\b(?P<value>9\d|1[01]\d)(?:\s*-?\s*)(?:years?|yrs?|yo|y/o|y\.o\.)"),
     ("phi_AGE_OVER_89", r"(?i)\b(?:age|aged)[:\s]+(?P<value>9\d|1[01]\d)\b"),
