@@ -56,10 +56,12 @@ RULES = (
     ("phi_LOCATION", r"\b[A-Z][a-z]+(?: [A-Z][a-z]+)?, ?(?:" + STATES + r")\b"),
     ("phi_LOCATION", r"\b(?:[A-Z][A-Za-z'.-]+\s+){1,4}(?:Hospital|Clinic|Medical Center|Med Center|"
                      r"Med Ctr|Health Center|Cancer Center|Medical Centre|Family Practice|Infirmary|"
-                     r"Hospice|Nursing Home|Rehab(?:ilitation)? Center)\b(?:(?: in|,) [A-Z][a-z]+(?: [A-Z][a-z]+)?(?:, [A-Z]{2}\b)?)?"),
+                     r"Hospice|Nursing Home|Rehab(?:ilitation)? Center)\b"
+                     r"(?:(?: in|,) [A-Z][a-z]+(?: [A-Z][a-z]+)?(?:, [A-Z]{2}\b)?)?"),
     ("phi_NAME", r"\b(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b\.?\s+(?:[A-Z]\.\s+)?[A-Z][A-Za-z'-]+"
                  r"(?:\s+[A-Z]\.)?(?:\s+[A-Z][a-z'-]+)?"),
-    ("phi_NAME", r"(?m)^\s*(?:Patient(?: [Nn]ame)?|Name|Pt|PATIENT|NAME|Provider|Attending|PCP|Surgeon|"
+    ("phi_NAME", r"(?m)^\s*(?:Patient(?: [Nn]ame)?|Name|Pt|PATIENT|NAME|Provider|Attending|PCP|"
+                 r"Surgeon|"
                  r"(?:Emergency )?[Cc]ontact|Next of kin|Guardian|(?:Dictated|(?:Electronically )?[Ss]igned) by)"
                  r"\s*:\s*(?P<value>[A-Z][A-Za-z'-]+,?(?: [A-Z][A-Za-z'.-]*){0,3})"),
     ("phi_NAME", r"\b(?P<value>[A-Z][a-z'-]+(?: [A-Z]\.?)? [A-Z][A-Za-z'-]+) is an? (?:[a-z]+,? ){0,3}"
