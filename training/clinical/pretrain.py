@@ -139,7 +139,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
-    args.init = args.layers = None
+    args.init, args.layers, args.least = None, None, 1
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     out = Path(args.out)
@@ -159,7 +159,7 @@ def main():
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("masked")}
     for name in ("head.weight", "head.bias"):
         state[name] = state[name][: columns_of(kept, "entities")].clone()
-    start.save(out, RECIPE, state)
+    start.save(out, RECIPE, kept, state)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
 from heads import recipes
+from heads.data import chosen
 
 
 def accuracy(train, test, left_out):
@@ -26,11 +27,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--heads", help="names (default: all)")
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
     args = parser.parse_args()
     recipe = recipes.load(args.recipe)
     out = {}
-    for head in recipe.heads(args.data):
+    for head in chosen(recipe.heads(args.data), args.heads):
         if head.kind == "classes":
             parts = [[(r.text, r.classes[head.name]) for r in recipe.read(args.data, part)
                       if head.name in r.classes] for part in ("train", args.split)]

@@ -26,18 +26,25 @@ class Head:
         return len(self.labels) if self.kind == "classes" else 1 + 2 * len(self.labels)
 
 
+def chosen(heads, names):
+    """The heads named in a comma-separated list, all without one."""
+    return tuple(head for head in heads if not names or head.name in names.split(","))
+
+
 @dataclass
 class Record:
     """A text and what is known of it. A head without an entry takes no part in its loss.
 
     spans: {entities head: [(label, start, end)]} in characters, end exclusive; a span whose label
-    the head does not have masks its words out of the loss. classes: {classes head: label}.
+    the head does not have masks its words out of the loss. classes: {classes head: label}. keep:
+    the share of epochs that see it.
     """
 
     id: str
     text: str
     spans: dict = field(default_factory=dict)
     classes: dict = field(default_factory=dict)
+    keep: float = 1.0
 
 
 def flat(spans):

@@ -44,11 +44,10 @@ def made_up(bundle, document, answer):
     if not entities:
         return
     inner = np.full((tokens, width), -4.0)
-    inner[:, 0] = -2.0
-    inner[0, 2] = 5.0
+    inner[:, 0], inner[0, 2] = -2.0, 5.0
     for token in range(1, tokens):
-        inner[token, 4 if token % 3 == 1 else 2] = 5.0
         inner[token, 1] = 3.0
+        inner[token, 4 if token % 4 == 0 else 2] = 3.5 if token % 4 == 0 else 6.0
     yield "made: inner tags without a beginning", (inner, windows, runs)
 
 

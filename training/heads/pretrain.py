@@ -60,10 +60,12 @@ def main():
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--split", default="raw")
     parser.add_argument("--base")
     parser.add_argument("--init")
     parser.add_argument("--layers")
     parser.add_argument("--frequent", type=int)
+    parser.add_argument("--least", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-4)
@@ -75,7 +77,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    records = recipes.load(args.recipe).read(args.data, "raw")
+    records = recipes.load(args.recipe).read(args.data, args.split)
     start = Start(args, [record.text for record in records])
     examples = [e for e in encode(records, start.tokenizer, ()) if len(e.words) > 1]
     model = MaskedModel(start.config)
@@ -105,7 +107,7 @@ def main():
         print(json.dumps({"epoch": epoch, "loss": round(float(np.mean(losses)), 4),
                           "minutes": round((time.time() - began) / 60, 2)}), flush=True)
     state = {k: v for k, v in model.state_dict().items() if not k.startswith(("turn", "words_bias"))}
-    start.save(out, args.recipe, state)
+    start.save(out, args.recipe, (), state)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from heads import recipes
-from heads.data import encode, make_batch, special_ids
+from heads.data import chosen, encode, make_batch, special_ids
 from heads.model import HeadsModel
 from heads.train import column_ranges, open_tokenizer
 from infer import owners, window_starts
@@ -33,8 +33,9 @@ def outputs(model, example, content, special):
 def answers(path, base, records, heads, content):
     """{`NUMBER/HEAD`: probabilities, a row a word for entities} of one model."""
     path = Path(path)
-    config = json.loads((find_base(base) / "config.json").read_text())
-    config.update(json.loads((path.parent / "run.json").read_text())["shape"])
+    run = json.loads((path.parent / "run.json").read_text())
+    heads = chosen(heads, ",".join(run["heads"]))
+    config = {**json.loads((find_base(base) / "config.json").read_text()), **run["shape"]}
     tokenizer, _ = open_tokenizer(json.loads((path.parent / "tokenizer.json").read_text(encoding="utf-8")))
     model = HeadsModel(config, heads)
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -68,9 +69,10 @@ def main():
     wanted = set(args.heads.split(",")) if args.heads else {head.name for head in heads}
     found = [answers(path, args.base, records, heads, args.tokens - 2) for path in args.checkpoint]
     out = {}
-    for key in set.intersection(*map(set, found)):
+    for key in set.union(*map(set, found)):
         if key.split("/")[1] in wanted:
-            out[key] = np.mean([part[key] for part in found], axis=0).astype(np.float16)
+            parts = [part[key] for part in found if key in part]
+            out[key] = np.mean(parts, axis=0).astype(np.float16)
     np.savez(args.out, **out)
 
 

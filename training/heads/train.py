@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 # Spinning threads cost throughput when the machine has other work; must precede torch.
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from heads import recipes
-from heads.data import IGNORE, Encoded, encode, epoch_batches, make_batch, misspell, special_ids
+from heads.data import IGNORE, Encoded, chosen, encode, epoch_batches, make_batch, misspell, special_ids
 from heads.model import HeadsModel, load, select
 from heads.vocabulary import prune
 from model import base_state, find_base
@@ -28,6 +29,29 @@ def open_tokenizer(content):
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), content
 
 
+def spread(base, vocabulary, words, pieces):
+    """The base's word vectors with those of a smaller vocabulary put in."""
+    rows = sorted(pieces, key=pieces.get)
+    out = base.clone()
+    out[torch.tensor([vocabulary[piece] for piece in rows])] = words.float()
+    return out
+
+
+def cut(content, texts, pieces, args):
+    """(tokenizer content, rows of the base): with --frequent a vocabulary cut down to the texts
+    and `pieces`, else to `pieces` alone; the base's own where there are none."""
+    vocabulary = content["model"]["vocab"]
+    kept = {vocabulary[piece] for piece in pieces}
+    if args.frequent is None:
+        return prune(content, kept, 0) if kept else (content, list(range(len(vocabulary))))
+    tokenizer, _ = open_tokenizer(content)
+    count = Counter(i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids)
+    used = {i for i, times in count.items() if times >= args.least}
+    # What an uncut start knows is no reason to keep all of it.
+    known = kept if len(kept) < len(vocabulary) else set()
+    return prune(content, used | known, args.frequent)
+
+
 class Start:
     """Where training starts: tokenizer, model configuration and weights."""
 
@@ -35,30 +59,31 @@ class Start:
         base = find_base(args.base)
         self.config = json.loads((base / "config.json").read_text())
         content = json.loads((base / "tokenizer.json").read_text())
-        self.state = base_state(base)
+        self.state, pieces = base_state(base), ()
         if args.init:
-            self.state = torch.load(args.init, map_location="cpu", weights_only=True)
-            run = json.loads((Path(args.init).parent / "run.json").read_text())
-            content = json.loads((Path(args.init).parent / "tokenizer.json").read_text())
-            self.config.update(run["shape"])
-        self.tokenizer, self.content = open_tokenizer(content)
-        rows = list(range(self.config["vocab_size"]))
+            folder = Path(args.init).parent
+            mine = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            pieces = mine["model"]["vocab"]
+            self.config.update(json.loads((folder / "run.json").read_text())["shape"])
+            state = torch.load(args.init, map_location="cpu", weights_only=True)
+            state["words.weight"] = spread(self.state["words.weight"], content["model"]["vocab"],
+                                           state["words.weight"], pieces)
+            self.state = state
+        self.content, rows = cut(content, texts, pieces, args)
+        self.tokenizer, self.content = open_tokenizer(self.content)
         layers = list(range(self.config["num_hidden_layers"]))
-        if args.frequent is not None:
-            used = {i for text in texts for i in self.tokenizer.encode(text, add_special_tokens=False).ids}
-            self.content, rows = prune(self.content, used, args.frequent)
-            self.tokenizer, self.content = open_tokenizer(self.content)
         if args.layers:
             layers = [int(layer) for layer in args.layers.split(",")]
         self.state = select(self.state, rows, layers)
         self.config.update(vocab_size=len(rows), num_hidden_layers=len(layers))
 
-    def save(self, out, name, state):
+    def save(self, out, name, heads, state):
         """The weights, and what they need to be read again."""
         shape = {key: self.config[key] for key in ("vocab_size", "num_hidden_layers")}
         text = json.dumps(self.content, ensure_ascii=False, separators=(",", ":"))
         (out / "tokenizer.json").write_text(text, encoding="utf-8")
-        (out / "run.json").write_text(json.dumps({"recipe": name, "shape": shape}) + "\n")
+        (out / "run.json").write_text(json.dumps(
+            {"recipe": name, "heads": [head.name for head in heads], "shape": shape}) + "\n")
         torch.save(state, out / "last.pt")
 
 
@@ -240,7 +265,8 @@ class Trainer:
 
     def epoch(self, examples, epoch):
         args = self.args
-        batches = epoch_batches([self.noised(e) for e in examples], self.content, args.budget,
+        seen_now = [e for e in examples if self.rng.random() < e.record.keep]
+        batches = epoch_batches([self.noised(e) for e in seen_now], self.content, args.budget,
                                 args.rows, self.rng)
         count = count_items(self.heads, batches)
         share = {h.name: h.weight * len(batches) / max(1, count[h.name]) for h in self.heads}
@@ -269,8 +295,10 @@ def parse():
     parser.add_argument("--base", help="folder of the base encoder (default: installed package)")
     parser.add_argument("--init", help="weights to start from (a last.pt), heads that fit included")
     parser.add_argument("--split", default="train", help="records to train on")
+    parser.add_argument("--heads", help="names of the heads to train (default: all)")
     parser.add_argument("--layers", help="layers kept of the start, e.g. 0,1,3,5 (default: all)")
     parser.add_argument("--frequent", type=int, help="prune the vocabulary, keep so many frequent pieces")
+    parser.add_argument("--least", type=int, default=1, help="and those used so often in the texts")
     parser.add_argument("--soft", help="probabilities of a teacher (from heads.teach)")
     parser.add_argument("--mix", type=float, default=0.5, help="share of the teacher in known targets")
     parser.add_argument("--centroids", action="store_true", help="start classes from their centroids")
@@ -297,7 +325,8 @@ def main():
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipes.load(args.recipe)
-    heads, records = recipes.trained_heads(recipe, args.data), recipe.read(args.data, args.split)
+    heads = chosen(recipes.trained_heads(recipe, args.data), args.heads)
+    records = recipe.read(args.data, args.split)
     start = Start(args, [record.text for record in records])
     examples = encode(records, start.tokenizer, heads)
     if args.soft:
@@ -318,7 +347,7 @@ def main():
     model.train()
     for epoch in range(args.epochs):
         done = not trainer.epoch(examples, epoch)
-        start.save(out, args.recipe, trainer.average.state)
+        start.save(out, args.recipe, heads, trainer.average.state)
         if done:
             break
 

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from decode import VERSION, linear, sigmoid
 from heads import recipes
+from heads.data import chosen
 from heads.decode import log_softmax
 from heads.evaluate import candidates, class_rows, gold_spans, report, supervised
 from heads.infer import Split
@@ -100,9 +101,10 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--bundle", required=True, help="folder from heads.export")
     parser.add_argument("--revision", required=True)
+    parser.add_argument("--heads", help="as in heads.train")
     args = parser.parse_args()
     recipe, folder = recipes.load(args.recipe), Path(args.bundle)
-    heads, left_out = recipe.heads(args.data), getattr(recipe, "OUT_OF_SCOPE", None)
+    heads, left_out = chosen(recipe.heads(args.data), args.heads), getattr(recipe, "OUT_OF_SCOPE", None)
     fixed = getattr(recipe, "THRESHOLDS", {})
     window = json.loads((folder / "window.json").read_text())
     bundle = draft(heads, window, recipe.NAME, args.revision)

@@ -12,6 +12,14 @@ BASE = "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)"
 DATA = ("MWO2KG (Apache-2.0), MaintIE (MIT), OMIn / FAA accident and incident records (Apache-2.0, "
         "public domain), UWA Prognostics Data Library excavators in MaintKG (MIT, raw texts)")
 LICENSE = "Apache-2.0"
+EXAMPLES = (
+    "replace blown hydraulic hose on LH boom cylinder",
+    "engine oil leaking from turbo - fitter to investigate",
+    "Air con not working in operators cab; regas unit",
+    "changeout 2 worn bucket teeth",
+    "pump 3A tripped on overload, bearing noisy",
+    "PILOT LOST ENGINE POWER DURING INITIAL CLIMB. LANDED IN A FIELD. FUEL TANKS WERE EMPTY.",
+)
 MAINTIE = ("PhysicalObject", "Activity", "State", "Process", "Property")
 FAILURES = (
     "Abnormal instrument reading", "Breakdown", "Contamination", "Electrical", "Erratic output",
@@ -86,25 +94,28 @@ def read_faa(path):
     for row in read_jsonl(path):
         phase = row["flight_phase"] if row["flight_phase"] in PHASES else OTHER_PHASE
         yield Record(f"faa-{row['id']}", row["narrative"], {},
-                     {"cause": row["primary_cause"], "phase": phase})
+                     {"cause": row["primary_cause"], "phase": phase}, keep=0.4)
 
 
 def read_raw(path):
     """Raw work orders, for language modelling and for a teacher to label."""
     texts = Counter(row["OriginalShorttext"].strip() for row in read_jsonl(path))
     for number, text in enumerate(sorted(texts)):
-        yield Record(f"raw-{number}", text)
+        yield Record(f"raw-{number}", text, keep=0.5)
 
 
 def read(data, split):
-    """Records of train, dev or test; `raw`: train and the raw work orders."""
-    data, part = Path(data), "train" if split == "raw" else split
+    """Records of train, dev or test; `raw`: train and the raw work orders; `orders`: the work
+    orders of both."""
+    data, part = Path(data), "train" if split in ("raw", "orders") else split
     records = [
         *read_conll(data / "mwo2kg_ner" / f"{part}.conll", "entities"),
         *read_maintie(data / "maintie" / f"{part}.jsonl"),
         *read_failures(data / "mwo2kg_failure_mode" / f"{part}.csv"),
-        *read_faa(data / "omin_faa" / f"{part}.jsonl"),
     ]
-    if split == "raw":
+    # The order gives `orders` and `raw` the same record numbers, as teachers need.
+    if split in ("raw", "orders"):
         records += read_raw(data / "pdl_excavator" / "train.jsonl")
+    if split != "orders":
+        records += read_faa(data / "omin_faa" / f"{part}.jsonl")
     return records

@@ -11,6 +11,12 @@ NAME = "support-tickets"
 BASE = "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)"
 DATA = "CLINC150 (CC BY 3.0), BANKING77 (CC BY 4.0)"
 LICENSE = "CC-BY-4.0"
+EXAMPLES = (
+    "please freeze my card, i think it was stolen",
+    "how much is left on my checking account",
+    "My top-up was declined twice today. Why?",
+    "what is the airspeed of an unladen swallow",
+)
 OUT_OF_SCOPE = "oos"
 DEV_EVERY = 10
 
