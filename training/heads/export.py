@@ -51,13 +51,18 @@ def main():
     parser.add_argument("--checkpoint", required=True, nargs="+", help="several: their mean")
     parser.add_argument("--out", required=True)
     parser.add_argument("--base")
+    parser.add_argument("--columns", type=int, help="token columns kept: those of the shipped heads")
     parser.add_argument("--tokens", type=int, default=128, help="window size")
     parser.add_argument("--stride", type=int, default=96)
     args = parser.parse_args()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     config = json.loads((find_base(args.base) / "config.json").read_text())
-    onnx.save(build(mean_state(args.checkpoint), config, args.tokens), str(out / "model.fp32.onnx"))
+    state = mean_state(args.checkpoint)
+    for name in ("head.weight", "head.bias"):
+        if args.columns and name in state:
+            state[name] = state[name][: args.columns]
+    onnx.save(build(state, config, args.tokens), str(out / "model.fp32.onnx"))
     quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     text = (Path(args.checkpoint[0]).parent / "tokenizer.json").read_text(encoding="utf-8")
     (out / "tokenizer.json").write_text(text, encoding="utf-8")

@@ -12,12 +12,26 @@ from heads import recipes
 from heads.data import chosen, encode, make_batch, special_ids
 from heads.model import HeadsModel
 from heads.train import column_ranges, open_tokenizer
+from infer import owners, window_starts
 from model import find_base
 
 
+def outputs(model, example, content, special):
+    """(token logits or None, class logits or None); a long text window by window, as in use."""
+    n, stride, tokens, classes = len(example.ids), content * 3 // 4, [], []
+    starts = window_starts(n, content, stride)
+    for first, last, k in owners(n, content, stride):
+        ids, mask, _ = make_batch([(example, starts[k])], content, special)
+        with torch.no_grad():
+            part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
+        tokens.append(None if part is None else part[0, 1 + first - starts[k] : 1 + last - starts[k]])
+        classes.append(None if mean is None else mean[0])
+    return (None if tokens[0] is None else torch.cat(tokens),
+            None if classes[0] is None else torch.stack(classes).mean(0))
+
+
 def answers(path, base, records, heads, content):
-    """{`NUMBER/HEAD`: probabilities, a row a word for entities} of one model; texts longer than a
-    window are left out."""
+    """{`NUMBER/HEAD`: probabilities, a row a word for entities} of one model."""
     path = Path(path)
     run = json.loads((path.parent / "run.json").read_text())
     heads = chosen(heads, ",".join(run["heads"]))
@@ -28,14 +42,12 @@ def answers(path, base, records, heads, content):
     model.eval()
     columns, special, out = column_ranges(heads), special_ids(tokenizer), {}
     for example in encode(records, tokenizer, ()):
-        if not 0 < len(example.ids) <= content:
+        if not len(example.ids):
             continue
-        ids, mask, _ = make_batch([(example, 0)], content, special)
-        with torch.no_grad():
-            tokens, classes = model(torch.from_numpy(ids), torch.from_numpy(mask))
+        tokens, classes = outputs(model, example, content, special)
         for head in heads:
             a, b = columns[head.name]
-            logits = classes[0, a:b] if head.kind == "classes" else tokens[0, 1 + example.first, a:b]
+            logits = classes[a:b] if head.kind == "classes" else tokens[example.first, a:b]
             out[f"{example.key}/{head.name}"] = torch.softmax(logits, -1).numpy()
     return out
 
@@ -53,7 +65,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(2)
     recipe = recipes.load(args.recipe)
-    records, heads = recipe.read(args.data, args.split), recipe.heads(args.data)
+    records, heads = recipe.read(args.data, args.split), recipes.trained_heads(recipe, args.data)
     wanted = set(args.heads.split(",")) if args.heads else {head.name for head in heads}
     found = [answers(path, args.base, records, heads, args.tokens - 2) for path in args.checkpoint]
     out = {}

@@ -244,6 +244,8 @@ class Trainer:
         for group, value in zip(self.optimizer.param_groups, self.peak):
             group["lr"] = value * factor
         ids, mask, ranges = make_batch(batch, self.content, self.special)
+        hide = mask & (self.rng.random(ids.shape) < self.args.hide) & ~np.isin(ids, self.special)
+        ids[hide] = self.tokenizer.token_to_id("[MASK]")
         with torch.autocast("cpu", torch.bfloat16):
             outputs = self.model(torch.from_numpy(ids), torch.from_numpy(mask))
         total, losses = 0.0, {}
@@ -310,6 +312,7 @@ def parse():
     parser.add_argument("--head-lr", type=float, default=1e-3)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--noise", type=float, default=0.0, help="share of texts with misspelt words")
+    parser.add_argument("--hide", type=float, default=0.0, help="share of masked input tokens")
     parser.add_argument("--average", type=float, default=0.98, help="decay of the weight average")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
@@ -323,7 +326,7 @@ def main():
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipes.load(args.recipe)
-    heads = chosen(recipe.heads(args.data), args.heads)
+    heads = chosen(recipes.trained_heads(recipe, args.data), args.heads)
     records = recipe.read(args.data, args.split)
     start = Start(args, [record.text for record in records])
     examples = encode(records, start.tokenizer, heads)

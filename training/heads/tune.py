@@ -105,6 +105,7 @@ def main():
     args = parser.parse_args()
     recipe, folder = recipes.load(args.recipe), Path(args.bundle)
     heads, left_out = chosen(recipe.heads(args.data), args.heads), getattr(recipe, "OUT_OF_SCOPE", None)
+    fixed = getattr(recipe, "THRESHOLDS", {})
     window = json.loads((folder / "window.json").read_text())
     bundle = draft(heads, window, recipe.NAME, args.revision)
     split = Split(folder, window, recipe.read(args.data, "dev"), heads)
@@ -113,6 +114,8 @@ def main():
             raise SystemExit(f"tuning {head['name']}: dev has no text for it")
         if head["kind"] == "entities":
             tune_entities(bundle, head, split)
+            for label in head["labels"] if head["name"] in fixed else ():
+                label["threshold"] = fixed[head["name"]]
         else:
             tune_classes(bundle, head, split, left_out)
     bundle["files"] = {name: digest(folder / name) for name in ("model.onnx", "tokenizer.json")}
