@@ -1,0 +1,1 @@
+"""The recipe of `models/clinical-notes`: data, pre-tuning, training and measures."""
