@@ -14,22 +14,29 @@ from heads.evaluate import bundle_heads, read_bundle
 from heads.infer import Split
 
 
+def single(rows):
+    """The numbers as the worker reads them."""
+    return None if rows is None else rows.astype(np.float32).astype(np.float64).tolist()
+
+
 def case(bundle, source, document, answer):
     logits, windows, runs = answer
-    # Three decimals keep the file small; the decoder runs on the rounded numbers.
-    logits = None if logits is None else np.round(np.asarray(logits, np.float64), 3).tolist()
-    windows = [np.round(np.asarray(row, np.float64), 3).tolist() for row in windows]
+    # Three decimals keep the file small; the decoder runs on the rounded numbers, in the single
+    # precision in which a model gives them, so that the worker's must agree to the last digits.
+    logits = None if logits is None else np.round(np.asarray(logits, np.float64), 3)
+    windows = [np.round(np.asarray(row, np.float64), 3) for row in windows]
     names = [label["name"] for head in bundle["heads"] for label in head["labels"]]
     text = document.record.text
     return {
         "source": source, "text": text, "ids": document.ids.tolist(),
         "starts": document.starts.tolist(), "ends": document.ends.tolist(),
-        "words": [list(word) for word in document.words], "logits": logits,
-        "windows": windows, "runs": [list(run) for run in runs],
+        "words": [list(word) for word in document.words],
+        "logits": None if logits is None else logits.tolist(),
+        "windows": [row.tolist() for row in windows], "runs": [list(run) for run in runs],
         "findings": [
             {"label": f.label, "name": names[f.label], "start": f.start, "end": f.end,
-             "confidence": round(f.confidence, 9), "text": text[f.start : f.end]}
-            for f in decode(bundle, document, logits, windows, runs)],
+             "confidence": f.confidence, "text": text[f.start : f.end]}
+            for f in decode(bundle, document, single(logits), list(map(single, windows)), runs)],
     }
 
 
@@ -66,8 +73,8 @@ def main():
              for document, answer in zip(split.documents, split.answers)]
     cases += [case(bundle, source, split.documents[0], answer)
               for source, answer in made_up(bundle, split.documents[0], split.answers[0])]
-    content = {"decoder": bundle["decoder"], "window": bundle["window"], "heads": bundle["heads"],
-               "cases": cases}
+    content = {"exact": True, "decoder": bundle["decoder"], "window": bundle["window"],
+               "heads": bundle["heads"], "cases": cases}
     (Path(args.bundle) / "decoder_fixture.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
