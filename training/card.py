@@ -61,6 +61,16 @@ Labels with few contracts or spans have figures that chance moves a lot.
 |---|---|---|---|---|---|---|---|---|---|
 {table}
 
+## On the text of PDFs
+
+The 40 contracts of dev and test whose original PDF is at hand, each measured on the text of the
+data set and on the text of its PDF (`sluice eval DIR --data FILE --pdf DIR`):
+
+{pdf}
+
+Paragraphs of a PDF are found by the gaps between its lines; typographic quotes and dashes are read
+as the typed ones of the data set.
+
 ## Limits
 
 - English only, commercial contracts in the style of SEC exhibits. Scanned text, other layouts
@@ -79,6 +89,27 @@ Labels with few contracts or spans have figures that chance moves a lot.
 
 ROWS = (("flag mAP", "flag_map"), ("span AUPR, one to one", "span_aupr_one_to_one"),
         ("span AUPR, authors", "span_aupr_authors"), ("P@80R", "span_p_at_80r"))
+
+
+PDF_FIGURES = (("flag AP", ("flag_map",)), ("span F1", ("span_micro", "f1")),
+               ("span AUPR", ("span_aupr_one_to_one",)))
+
+
+def pdf_table(reports):
+    """The table from `pdf_dev.json` and `pdf_test.json`, as `sluice eval --format json` tells."""
+    heads = [f"{name}, {kind}" for name, _ in PDF_FIGURES for kind in ("data", "PDF")]
+    lines = ["| split | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
+    for split in ("dev", "test"):
+        report = json.loads((reports / f"pdf_{split}.json").read_text())
+        cells = []
+        for _, path in PDF_FIGURES:
+            for kind in ("text", "pdf"):
+                value = report[kind]
+                for key in path:
+                    value = value[key]
+                cells.append(number(value))
+        lines.append(f"| {split} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def number(value):
@@ -115,6 +146,7 @@ def main():
     rare = [c["label"] for c in counts if c["spans"]["train"] < 40]
 
     (folder / "README.md").write_text(HEAD.format(
+        pdf=pdf_table(reports),
         revision=bundle["revision"], decoder=bundle["decoder"]["version"],
         tokens=bundle["window"]["tokens_max"], stride=bundle["window"]["stride"],
         size=(folder / "model.onnx").stat().st_size / 1e6, cross=cross,

@@ -56,40 +56,61 @@ def embed(g, state, tokens_max, eps):
                  "embedding_norm", axis=-1, epsilon=eps)
 
 
-def build(state, config, n_labels, tokens_max):
-    g = Graph()
+def dense(g, state, x, name):
+    return g.add("MatMul", [x, g.weight(f"{name}.weight", state[f"{name}.weight"].T)], f"{name}.product")
+
+
+def encode(g, state, config, tokens_max):
+    """The nodes of the encoder; as many layers as `state` has."""
     eps = config["layer_norm_eps"]
-    state = {name: tensor.float().numpy() for name, tensor in state.items()}
     x = embed(g, state, tokens_max, eps)
     mask = g.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
-
-    def dense(x, name):
-        return g.add("MatMul", [x, g.weight(f"{name}.weight", state[f"{name}.weight"].T)], f"{name}.product")
 
     def vector(name):
         return g.weight(name, state[name])
 
-    for i in range(config["num_hidden_layers"]):
+    for i in range(sum(name.endswith(".qkv.bias") for name in state)):
         p = f"layers.{i}."
         context = g.add("Attention",
                         [x, g.weight(f"{p}qkv.weight", state[f"{p}qkv.weight"].T), vector(f"{p}qkv.bias"), mask],
                         f"{p}attention", FUSED, num_heads=config["num_attention_heads"])
-        context = dense(context, f"{p}attention_out")
+        context = dense(g, state, context, f"{p}attention_out")
         x = g.add("SkipLayerNormalization",
                   [context, x, vector(f"{p}attention_norm.weight"), vector(f"{p}attention_norm.bias"),
                    vector(f"{p}attention_out.bias")], f"{p}attention_norm", FUSED, epsilon=eps)
-        y = g.add("BiasGelu", [dense(x, f"{p}inner"), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
+        y = g.add("BiasGelu", [dense(g, state, x, f"{p}inner"), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
         x = g.add("SkipLayerNormalization",
-                  [dense(y, f"{p}outer"), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
+                  [dense(g, state, y, f"{p}outer"), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
                    vector(f"{p}outer.bias")], f"{p}outer_norm", FUSED, epsilon=eps)
-    g.add("Add", [dense(x, "head"), vector("head.bias")], "logits")
+    return x
 
+
+def finish(g, outputs):
+    """The ONNX model; outputs: {name: shape}."""
     ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
            for name in ("input_ids", "attention_mask")]
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "tokens", n_labels])
-    graph = helper.make_graph(g.nodes, "token_tagger", ids, [logits], g.weights)
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+               for name, shape in outputs.items()]
+    graph = helper.make_graph(g.nodes, "encoder", ids, outputs, g.weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid(FUSED, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="sluice-training")
+
+
+def build(state, config, n_labels, tokens_max):
+    g = Graph()
+    state = {name: tensor.float().numpy() for name, tensor in state.items()}
+    x = encode(g, state, config, tokens_max)
+    g.add("Add", [dense(g, state, x, "head"), g.weight("head.bias", state["head.bias"])], "logits")
+    return finish(g, {"logits": ["batch", "tokens", n_labels]})
+
+
+def quantise(source, target, keep):
+    """int8 weights by column, activations by call; the products in `keep` stay float32.
+    Seven bits of weight: with eight, sums of pairs can overflow 16 bits on CPUs without VNNI."""
+    quantize_dynamic(str(source), str(target),
+                     op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8,
+                     per_channel=True, reduce_range=True, nodes_to_exclude=keep,
+                     extra_options={"DefaultTensorType": TensorProto.FLOAT})
 
 
 def main():
@@ -106,11 +127,7 @@ def main():
     state = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     model = build(state, config, state["head.bias"].shape[0], args.tokens)
     onnx.save(model, str(out / "model.fp32.onnx"))
-    # Seven bits of weight: with eight, sums of pairs can overflow 16 bits on CPUs without VNNI.
-    quantize_dynamic(str(out / "model.fp32.onnx"), str(out / "model.onnx"),
-                     op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8,
-                     per_channel=True, reduce_range=True, nodes_to_exclude=["head.product"],
-                     extra_options={"DefaultTensorType": TensorProto.FLOAT})
+    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     tokenizer = json.loads((base / "tokenizer.json").read_text())
     tokenizer["truncation"] = tokenizer["padding"] = None
     tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [

@@ -39,25 +39,29 @@ def owners(n, content, stride):
 
 
 class Scorer:
-    def __init__(self, model_path, tokens_max, stride, threads=1):
+    def __init__(self, model_path, tokens_max, stride, threads=1, special=(CLS, SEP, PAD)):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(
             str(model_path), options, providers=["CPUExecutionProvider"])
-        self.content, self.stride = tokens_max - 2, stride
+        self.content, self.stride, self.special = tokens_max - 2, stride, special
 
-    def window(self, ids):
-        """Logits of the tokens of one window. One row a call, since the int8 model scales its
+    def run(self, ids, outputs):
+        """The model's outputs for one window. One row a call, since the int8 model scales its
         activations by call."""
         length = len(ids) + 2
         padded = -(-length // PAD_TO) * PAD_TO
-        row = np.full((1, padded), PAD, np.int64)
-        row[0, 0], row[0, 1 : length - 1], row[0, length - 1] = CLS, ids, SEP
+        cls, sep, pad = self.special
+        row = np.full((1, padded), pad, np.int64)
+        row[0, 0], row[0, 1 : length - 1], row[0, length - 1] = cls, ids, sep
         mask = np.zeros((1, padded), np.int64)
         mask[0, :length] = 1
-        logits = self.session.run(["logits"], {"input_ids": row, "attention_mask": mask})[0]
-        return logits[0, 1 : length - 1]
+        return self.session.run(outputs, {"input_ids": row, "attention_mask": mask})
+
+    def window(self, ids):
+        """Logits of the tokens of one window."""
+        return self.run(ids, ["logits"])[0][0, 1 : len(ids) + 1]
 
     def document(self, ids):
         """float32 logits, one row a document token."""

@@ -1,4 +1,4 @@
-"""The encoder (MiniLM-L6, BERT layout) with one linear head over the tokens."""
+"""The encoder (MiniLM-L6, BERT layout), alone or with one linear head over the tokens."""
 
 import json
 from pathlib import Path
@@ -45,8 +45,38 @@ class Layer(nn.Module):
         return self.outer_norm(x + F.dropout(y, dropout, self.training))
 
 
-class TokenTagger(nn.Module):
-    def __init__(self, config, n_labels):
+def base_state(base):
+    """The base weights under the names used here."""
+    source = load_file(str(base / "model.safetensors"))
+    source = {k.removeprefix("bert."): v for k, v in source.items()}
+    target = {
+        "words.weight": source["embeddings.word_embeddings.weight"],
+        "positions.weight": source["embeddings.position_embeddings.weight"],
+        "types.weight": source["embeddings.token_type_embeddings.weight"],
+        "norm.weight": source["embeddings.LayerNorm.weight"],
+        "norm.bias": source["embeddings.LayerNorm.bias"],
+    }
+    for i in range(json.loads((base / "config.json").read_text())["num_hidden_layers"]):
+        theirs, ours = f"encoder.layer.{i}.", f"layers.{i}."
+        for kind in ("weight", "bias"):
+            target[f"{ours}qkv.{kind}"] = torch.cat(
+                [source[f"{theirs}attention.self.{p}.{kind}"] for p in ("query", "key", "value")]
+            )
+            for name, other in (
+                ("attention_out", "attention.output.dense"),
+                ("attention_norm", "attention.output.LayerNorm"),
+                ("inner", "intermediate.dense"),
+                ("outer", "output.dense"),
+                ("outer_norm", "output.LayerNorm"),
+            ):
+                target[f"{ours}{name}.{kind}"] = source[f"{theirs}{other}.{kind}"]
+    return target
+
+
+class Trunk(nn.Module):
+    """The encoder, as many layers as the configuration says."""
+
+    def __init__(self, config):
         super().__init__()
         hidden, eps = config["hidden_size"], config["layer_norm_eps"]
         self.words = nn.Embedding(config["vocab_size"], hidden)
@@ -57,7 +87,6 @@ class TokenTagger(nn.Module):
             Layer(hidden, config["num_attention_heads"], config["intermediate_size"], eps)
             for _ in range(config["num_hidden_layers"])
         )
-        self.head = nn.Linear(hidden, n_labels)
         self.dropout = 0.0
 
     def encode(self, ids, mask=None):
@@ -69,38 +98,20 @@ class TokenTagger(nn.Module):
             x = layer(x, mask, self.dropout)
         return x
 
+
+class TokenTagger(Trunk):
+    def __init__(self, config, n_labels):
+        super().__init__(config)
+        self.head = nn.Linear(config["hidden_size"], n_labels)
+
     def forward(self, ids, mask=None):
         return self.head(self.encode(ids, mask))
 
     @classmethod
     def from_base(cls, base, n_labels, prior=None):
         """Loads the base weights; `prior` is the share of positive tokens by label."""
-        config = json.loads((base / "config.json").read_text())
-        model = cls(config, n_labels)
-        source = load_file(str(base / "model.safetensors"))
-        source = {k.removeprefix("bert."): v for k, v in source.items()}
-        target = {
-            "words.weight": source["embeddings.word_embeddings.weight"],
-            "positions.weight": source["embeddings.position_embeddings.weight"],
-            "types.weight": source["embeddings.token_type_embeddings.weight"],
-            "norm.weight": source["embeddings.LayerNorm.weight"],
-            "norm.bias": source["embeddings.LayerNorm.bias"],
-        }
-        for i in range(config["num_hidden_layers"]):
-            theirs, ours = f"encoder.layer.{i}.", f"layers.{i}."
-            for kind in ("weight", "bias"):
-                target[f"{ours}qkv.{kind}"] = torch.cat(
-                    [source[f"{theirs}attention.self.{p}.{kind}"] for p in ("query", "key", "value")]
-                )
-                for name, other in (
-                    ("attention_out", "attention.output.dense"),
-                    ("attention_norm", "attention.output.LayerNorm"),
-                    ("inner", "intermediate.dense"),
-                    ("outer", "output.dense"),
-                    ("outer_norm", "output.LayerNorm"),
-                ):
-                    target[f"{ours}{name}.{kind}"] = source[f"{theirs}{other}.{kind}"]
-        missing, unexpected = model.load_state_dict(target, strict=False)
+        model = cls(json.loads((base / "config.json").read_text()), n_labels)
+        missing, unexpected = model.load_state_dict(base_state(base), strict=False)
         assert not unexpected and set(missing) == {"head.weight", "head.bias"}, (missing, unexpected)
         nn.init.normal_(model.head.weight, std=0.02)
         if prior is not None:

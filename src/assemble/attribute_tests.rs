@@ -129,6 +129,27 @@ fn of_note() -> Vec<Finding> {
 }
 
 #[test]
+fn a_column_is_empty_where_the_text_is_not_for_it_or_the_value_is_not_sure() {
+    let age = |unless: Option<&str>, confidence_min| FieldSpec {
+        unless: unless.map(str::to_owned),
+        confidence_min,
+        ..FieldSpec::new("age", "Age", FieldKind::Integer)
+    };
+    let text = Text::from_pages([NOTE.to_owned()]);
+    let check = |age: FieldSpec, expected: &[&str]| {
+        let plan = Plan::new(&[age], &BTreeMap::new(), None, &labels());
+        let plan = plan.unwrap_or_else(|problems| panic!("{problems:?}"));
+        let extraction = assemble(&of_note(), &[], &text, None, &plan).expect("sound");
+        assert_eq!(shown(&extraction, "age"), expected);
+        assert!(extraction.fields.iter().all(|field| field.unread.is_empty()));
+    };
+    check(age(None, None), &["36"]);
+    check(age(Some(r"\A<\d+>"), Some(0.5)), &["36"]);
+    check(age(Some("HPI"), None), &[]);
+    check(age(None, Some(0.51)), &[]);
+}
+
+#[test]
 fn values_carry_what_belongs_to_them() {
     let extraction = assembled(NOTE, &of_note());
     let problems = [

@@ -19,6 +19,9 @@ use crate::config::pipeline::{AttributeSpec, FieldKind, FieldSpec};
 pub(super) struct PlannedField {
     pub(super) name: String,
     pub(super) source: Source,
+    /// A text in which this matches gives no value.
+    pub(super) unless: Option<Regex>,
+    pub(super) confidence_min: f32,
     pub(super) way: Way,
     pub(super) many: bool,
     pub(super) attributes: Vec<PlannedAttribute>,
@@ -98,8 +101,15 @@ pub(super) fn plan_fields(
             })
             .collect();
         if let (Some(source), Some(way)) = (source, way) {
-            let FieldSpec { name, many, .. } = field;
-            planned.push(PlannedField { name: name.clone(), source, way, many: *many, attributes });
+            planned.push(PlannedField {
+                name: field.name.clone(),
+                source,
+                unless: unless(field, &at, problems),
+                confidence_min: field.confidence_min.unwrap_or_default(),
+                way,
+                many: field.many,
+                attributes,
+            });
         }
     }
     planned
@@ -133,6 +143,16 @@ fn source(
     }
     let (label, more) = (field.label.as_deref(), field.labels.as_slice());
     indices(label, more, labels, at, problems).map(Source::Labels)
+}
+
+fn unless(field: &FieldSpec, at: &str, problems: &mut Vec<Problem>) -> Option<Regex> {
+    match build(field.unless.as_deref()?, false) {
+        Ok(regex) => Some(regex),
+        Err(problem) => {
+            problems.push((format!("{at}.unless"), problem));
+            None
+        }
+    }
 }
 
 /// The indices of the labels that are named; `None` where one is unknown or none is named.

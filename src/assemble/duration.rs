@@ -59,7 +59,15 @@ fn find(raw: &str) -> Vec<Candidate<Length>> {
         };
         Some(Candidate { start: all.start(), end: all.end(), value: Some(value) })
     });
-    apart(numbers.chain(idioms).collect())
+    let short = SHORT.captures_iter(raw).filter_map(|captures| {
+        let all = captures.get(0)?;
+        let number = captures.name("digits")?.as_str().parse().ok();
+        let unit = captures.name("unit")?.as_str();
+        let value = number.filter(|number| (1..=NUMBER_MAX).contains(number));
+        let value = value.and_then(|number| Length::of(number, unit));
+        Some(Candidate { start: all.start(), end: all.end(), value })
+    });
+    apart(numbers.chain(idioms).chain(short).collect())
 }
 
 fn number(captures: &Captures<'_>) -> Option<Length> {
@@ -113,10 +121,10 @@ impl Length {
             "quarter" => Self { months: number * 3, ..zero },
             "month" => Self { months: number, ..zero },
             "week" | "wk" => Self { weeks: number, ..zero },
-            "day" => Self { days: number, ..zero },
-            "hour" | "hr" => Self { hours: number, ..zero },
-            "minute" | "min" => Self { minutes: number, ..zero },
-            "second" => Self { seconds: number, ..zero },
+            "day" | "d" => Self { days: number, ..zero },
+            "hour" | "hr" | "h" => Self { hours: number, ..zero },
+            "minute" | "min" | "m" => Self { minutes: number, ..zero },
+            "second" | "sec" | "s" => Self { seconds: number, ..zero },
             _ => return None,
         })
     }
@@ -229,6 +237,10 @@ static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// Units of one letter, right behind their number: "1h 14m", "90s".
+static SHORT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b(?P<digits>[0-9]{1,4})(?P<unit>[dhms])\b"));
+
 static IDIOM: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"(?i)\b(?:(?P<year>year[\s\-]+(?:to|by)[\s\-]+year|annual\s+(?:period|term|renewal|basis|extension)s?|(?:renew\w*|extend\w*|continue\w*)\s+(?:automatically\s+)?(?:annually|yearly|(?:on|for)?\s*(?:each|every)\s+year)|annually\s+(?:renew|extend)\w*)|month[\s\-]+(?:to|by)[\s\-]+month|monthly\s+(?:period|term|renewal|basis|extension)s?)\b",
@@ -281,6 +293,16 @@ mod tests {
         check("twelve\n(12)-month", "P12M");
         check("sixty days'", "P60D");
         check("one (I) year terms", "P1Y");
+    }
+
+    #[test]
+    fn units_of_one_letter_stand_right_behind_their_number() {
+        check("1h 14m", "PT1H14M");
+        check("24m 23s", "PT24M23S");
+        check("2d", "P2D");
+        check("20m", "PT20M");
+        check("20 m", "unread");
+        check("PT20M", "unread");
     }
 
     #[test]

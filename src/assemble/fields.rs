@@ -26,7 +26,16 @@ pub(super) fn field(
     let mut read: Vec<FieldValue> = Vec::new();
     let mut places = Vec::new();
     let mut unread = Vec::new();
-    for mark in marks_of(planned, marks, frame) {
+    let is_asked =
+        !planned.unless.as_ref().is_some_and(|unless| unless.is_match(frame.text.as_str()));
+    let marked = if is_asked { marks_of(planned, marks, frame) } else { Vec::new() };
+    let is_sure = |mark: &Mark| mark.confidence >= planned.confidence_min;
+    let is_first_enough = !planned.many && matches!(planned.source, Source::Patterns(_));
+    for mark in marked.into_iter().filter(is_sure) {
+        // What later patterns match is neither wanted nor missed.
+        if is_first_enough && !read.is_empty() {
+            break;
+        }
         let evidence = evidence(mark, frame.text)?;
         match planned.way.read(&evidence.raw, mark, frame) {
             Reading::Value(value) => {

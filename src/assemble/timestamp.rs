@@ -196,7 +196,7 @@ static YEAR_FIRST: LazyLock<Regex> = LazyLock::new(|| {
 /// RFC 3164 and `ctime`: the year, where there is one, stands behind the day or at the end.
 static MONTH_FIRST: LazyLock<Regex> = LazyLock::new(|| {
     pattern(&format!(
-        r"\b{MONTH}\s+(?P<day>[0-9]{{1,2}})(?:,?\s+(?P<year>[0-9]{{4}}),?)?\s+{TIME}(?:\s{ZONE})?(?:\s(?P<year_last>[12][0-9]{{3}})\b)?"
+        r"\b{MONTH}\s+(?P<day>[0-9]{{1,2}})(?:,?\s+(?P<year>[0-9]{{4}}),?)?\s+(?:at\s+)?{TIME}(?:\s{ZONE})?(?:\s(?P<year_last>[12][0-9]{{3}})\b)?"
     ))
 });
 
@@ -283,6 +283,7 @@ mod tests {
         check("Oct 11 22:14:15", "2003-10-11T22:14:20Z", "2003-10-11T22:14:15Z");
         check("Dec 31 23:59:59", "2024-01-01T00:00:03Z", "2023-12-31T23:59:59Z");
         check("Jan  1 00:00:01", "2023-12-31T23:59:59Z", "2024-01-01T00:00:01Z");
+        check("Oct 7 at 16:38", "2025-10-08T09:00:00Z", "2025-10-07T16:38:00Z");
         check("Feb 29 12:00:00", "2025-02-27T12:00:00Z", "2024-02-29T12:00:00Z");
     }
 

@@ -197,7 +197,7 @@ mod tests {
     fn several_parts_are_a_list_and_are_counted_by_their_end() {
         let record = json!({"outcome": "record"});
         assert_eq!(
-            (kinds(&[record.clone()]), whole(vec![record.clone()])),
+            (kinds(std::slice::from_ref(&record)), whole(vec![record.clone()])),
             ("record".into(), record.clone())
         );
         let parts = [record.clone(), json!({"outcome": "reject"}), record];

@@ -118,7 +118,7 @@ fn relative(parent: &Path, model: &Path) -> Result<String, Failure> {
     let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other);
     let shared = shared.count();
     let ups = from.components().count() - shared + 1;
-    let mut way = PathBuf::from_iter(std::iter::repeat_n("..", ups));
+    let mut way: PathBuf = std::iter::repeat_n("..", ups).collect();
     way.extend(to.components().skip(shared));
     Ok(way.display().to_string())
 }

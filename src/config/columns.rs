@@ -48,6 +48,9 @@ impl Checker<'_, '_> {
                 Ok(_) => {}
             }
         }
+        if let Some(Err(problem)) = field.unless.as_deref().map(regular) {
+            self.at("/unless", problem, REGEX_HINT);
+        }
         if matches!(field.kind, FieldKind::Negated | FieldKind::Label) {
             let problem = format!("`{}` says something of a value, and is none", field.kind.name());
             self.at("/type", problem, "put it under `attributes` of a list");

@@ -34,6 +34,16 @@ pub struct FieldSpec {
     /// matches of all patterns.
     #[serde(default)]
     pub patterns: Vec<String>,
+    /// Regular expression of the crate `regex`: a text in which it matches gives the column no
+    /// value. So a model of work orders is not asked about the lines of a machine.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub unless: Option<String>,
+    /// Least confidence of a value; one below it is left out, as if it had not been found. The
+    /// rule `confidence_at_least` sends the document to review instead.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub confidence_min: Option<f32>,
     /// How a span becomes a value.
     #[serde(rename = "type")]
     pub kind: FieldKind,
@@ -72,6 +82,8 @@ impl FieldSpec {
             labels: Vec::new(),
             head: None,
             patterns: Vec::new(),
+            unless: None,
+            confidence_min: None,
             kind,
             many: false,
             near: None,

@@ -18,8 +18,13 @@ struct Command {
 
 /// Measures the contracts bundle on `data`, with `more` arguments.
 pub(crate) fn evaluate(data: &Path, more: &[&str]) -> anyhow::Result<Report> {
-    let [dir, data, library] =
-        [bundle_dir(), data.to_owned(), library()].map(|path| path.display().to_string());
+    evaluate_model("contracts", data, more)
+}
+
+/// Measures a bundle of `models/` on `data`, with `more` arguments.
+pub(crate) fn evaluate_model(model: &str, data: &Path, more: &[&str]) -> anyhow::Result<Report> {
+    let [dir, data, library] = [bundle_dir().with_file_name(model), data.to_owned(), library()]
+        .map(|path| path.display().to_string());
     let fixed = ["eval", &dir, "--data", &data, "--onnxruntime", &library];
     let args = Command::parse_from(fixed.iter().chain(more)).args;
     let pdfium_path = args.compute.pdfium().ok();
@@ -70,4 +75,52 @@ fn what_cannot_be_measured_says_why() {
     assert!(format!("{error:#}").contains("the model has no label `No Such Label`"), "{error:#}");
     let error = evaluate(Path::new("no-such-file.jsonl"), &[]).unwrap_err();
     assert!(format!("{error:#}").contains("no-such-file.jsonl"), "{error:#}");
+}
+
+/// A file of `text` whose name ends so.
+fn file(ending: &str, text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn entities_are_judged_by_their_words() {
+    let text = "replace B-Activity\nleaking B-Observation\nhydraulic B-Item\nhose I-Item\n\n\
+                engine B-Item\nwo B-Observation\nnt I-Observation\nstart I-Observation\n";
+    let data = file(".conll", text);
+    let report = evaluate_model("incident-logs", data.path(), &[]).unwrap();
+    let Figures::Entities(figures) = report.text else { panic!("{:?}", report.text) };
+    assert_eq!(
+        (figures.documents, figures.heads.as_slice()),
+        (2, ["entities".to_owned()].as_slice())
+    );
+    assert_eq!(figures.labels.iter().map(|label| label.golds).sum::<usize>(), 5);
+    // One of the data's labels alone: the others count neither as found nor as missed.
+    let report = evaluate_model("incident-logs", data.path(), &["--label", "Activity"]).unwrap();
+    let Figures::Entities(figures) = report.text else { panic!("{:?}", report.text) };
+    assert_eq!(figures.micro.to_string(), "1.000 1.000 1.000");
+    let error = evaluate_model("incident-logs", data.path(), &["--head", "maintie", "--pdf", "."]);
+    assert!(format!("{:#}", error.unwrap_err()).contains("--pdf"));
+}
+
+#[test]
+fn classes_are_judged_in_and_out_of_scope() {
+    let data = file(
+        ".json",
+        r#"{"val": [], "oos_val": [], "oos_test": [["what big news happened today", "oos"]],
+            "test": [["i lost my card, what do i do next", "report_lost_card"],
+                     ["freeze my bank account", "freeze_account"]]}"#,
+    );
+    let report = evaluate_model("support-tickets", data.path(), &[]).unwrap();
+    let Figures::Classes(figures) = report.text else { panic!("{:?}", report.text) };
+    assert_eq!((figures.documents, figures.head.as_str()), (3, "intent"));
+    let scope = figures.scope.unwrap();
+    assert!((scope.in_scope_accuracy - 1.0).abs() < 1e-12, "{scope:?}");
+    let error = evaluate_model("support-tickets", data.path(), &["--split", "train"]);
+    assert!(format!("{:#}", error.unwrap_err()).contains("`train`"));
+    let rows = file(".csv", "text,category\nHow do I locate my card?,card_arrival\n");
+    let report = evaluate_model("support-tickets", rows.path(), &[]).unwrap();
+    let Figures::Classes(figures) = report.text else { panic!("{:?}", report.text) };
+    assert_eq!((figures.head.as_str(), figures.scope), ("banking_intent", None));
 }

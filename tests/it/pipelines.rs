@@ -43,17 +43,17 @@ fn a_new_pipeline_of_every_bundle_passes_check_and_test() {
     for entry in std::fs::read_dir(models).expect("the folder of models") {
         let model = entry.expect("an entry").path();
         let name = format!("new-{}", model.file_name().expect("a name").to_string_lossy());
-        let make = || {
+        let run = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
             command.args(["new", "pipeline", &name, "--dir"]).arg(root.path());
             command.arg("--model").arg(&model).output().expect("the program starts")
         };
-        let made = make();
+        let made = run();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let dir = root.path().join(&name);
         assert!(sluice("check", std::slice::from_ref(&dir)).starts_with("ok: new-"));
         assert!(sluice("test", &[dir]).contains("1 passed, 0 failed"));
-        let again = make();
+        let again = run();
         assert_eq!(again.status.code(), Some(64));
     }
 }
