@@ -151,6 +151,7 @@ fn add_attributes(
         return Ok(());
     }
     let spans: Vec<Span> = places.iter().map(|mark| mark.span).collect();
+    let own: BTreeSet<_> = places.iter().map(|mark| (mark.label, mark.span)).collect();
     let mut attached: BTreeMap<&[usize], Vec<Vec<Mark>>> = BTreeMap::new();
     for attribute in &planned.attributes {
         if let Origin::Attached { labels, reader: _, many: _ } = &attribute.origin {
@@ -158,7 +159,7 @@ fn add_attributes(
             attached.entry(key).or_insert_with(|| {
                 let mut modifiers = of_labels(labels, marks);
                 // A place that is itself a value of the column modifies none.
-                modifiers.retain(|mark| !places.contains(mark));
+                modifiers.retain(|mark| !own.contains(&(mark.label, mark.span)));
                 pairs::attach(&spans, &modifiers, frame)
             });
         }

@@ -4,8 +4,9 @@
 //! counted again, values are normalised again. Deliberately mends nothing.
 
 use super::columns::{Origin, PlannedAttribute, PlannedField, Way};
-use super::fields::section;
+use super::fields::{Marks, section};
 use super::frame::Frame;
+use super::marks::marks_by_label;
 use super::plan::Plan;
 use super::reading::{Reader, Reading};
 use super::{negation, ungrounded};
@@ -24,7 +25,7 @@ pub(super) fn check(
     if extraction.fields.len() != plan.fields().len() {
         return Err(ungrounded("the columns are not those of the plan".to_owned()));
     }
-    let gate = Gate { findings, frame };
+    let gate = Gate { marks: marks_by_label(findings, frame.text, plan.label_count())?, frame };
     for (field, planned) in extraction.fields.iter().zip(plan.fields()) {
         gate.field(field, planned)?;
     }
@@ -36,7 +37,8 @@ pub(super) fn check(
 
 /// What values are compared with.
 struct Gate<'a> {
-    findings: &'a [Finding],
+    /// Marks of each label, made anew.
+    marks: Marks,
     frame: &'a Frame<'a>,
 }
 
@@ -106,12 +108,11 @@ impl Gate<'_> {
         }
     }
 
-    /// Whether the model gave the label of that name to words of `span`.
+    /// Whether the model gave the label of that name to the words of `span`.
     fn is_label(&self, value: &Value, names: &[String], span: Span) -> bool {
-        self.findings.iter().any(|finding| {
-            let is_there = finding.span.start < span.end && span.start < finding.span.end;
-            is_there && names.get(finding.label).is_some_and(|name| *name == value.written())
-        })
+        let label = names.iter().position(|name| *name == value.written());
+        let marks = label.and_then(|label| self.marks.get(&label));
+        marks.is_some_and(|marks| marks.binary_search_by_key(&span, |mark| mark.span).is_ok())
     }
 
     /// Whether `value` is the section of `span` by the heading at `place`.

@@ -109,6 +109,8 @@ const PSEUDO: &[&str] = &[
     "without difficulty",
     "not certain whether",
     "not certain if",
+    "not sure",
+    "not able",
     "no doubt",
     "not rule out",
     "not ruled out",

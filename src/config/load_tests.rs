@@ -241,17 +241,17 @@ fn a_column_has_one_source_that_fits_its_type() {
     );
     check_title(
         "    head: clauses\n    type: class\n",
-        &["9: fields[0].head: the head `clauses` gives spans, not classes"],
+        &["9: fields[0].head: the head `clauses` gives spans, not classes; known are `kind`"],
     );
     check_title(
         "    head: clause\n    type: class\n",
-        &["9: fields[0].head: the model has no head `clause`"],
+        &["9: fields[0].head: the model has no head `clause`; known are `kind`"],
     );
     check_title(
         "    head: clauses\n    type: text\n",
         &[
             "9: fields[0].head: a head gives a class, and the type is `text`; make the type `class`",
-            "9: fields[0].head: the head `clauses` gives spans, not classes",
+            "9: fields[0].head: the head `clauses` gives spans, not classes; known are `kind`",
         ],
     );
     check_title(

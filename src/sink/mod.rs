@@ -5,5 +5,7 @@ pub mod codec;
 pub mod json;
 mod kafka;
 pub mod schemas;
+#[cfg(test)]
+mod schemas_tests;
 
 pub use kafka::{Kafka, Setup};
