@@ -5,6 +5,13 @@
 
 use crate::types::{Identifier, Sensitive};
 
+/// Limit: identifiers of one document. A body with more is refused, since one that is left out
+/// would be published.
+pub(super) const MAX: usize = 1_000;
+
+/// Limit: identifiers of all documents of one body.
+pub(super) const ALL_MAX: usize = 100_000;
+
 /// What an identifier is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -38,7 +45,8 @@ impl Kind {
     }
 }
 
-/// Collects identifiers in the order in which they are met, each once.
+/// Collects identifiers in the order in which they are met, each once; no more than one above
+/// [`MAX`], so that whoever asks for [`Collector::is_over`] knows.
 #[derive(Default)]
 pub(super) struct Collector {
     seen: std::collections::BTreeSet<(Kind, String)>,
@@ -49,7 +57,7 @@ impl Collector {
     /// Adds one, where it holds anything but white space.
     pub(super) fn add(&mut self, kind: Kind, value: Option<&str>) {
         let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) else { return };
-        if self.seen.insert((kind, value.to_owned())) {
+        if !self.is_over() && self.seen.insert((kind, value.to_owned())) {
             let value = Sensitive::new(value.to_owned());
             self.found.push(Identifier { kind: kind.name(), value });
         }
@@ -69,9 +77,9 @@ impl Collector {
         }
     }
 
-    /// How many there are.
-    pub(super) const fn len(&self) -> usize {
-        self.found.len()
+    /// Whether there are more than [`MAX`].
+    pub(super) const fn is_over(&self) -> bool {
+        self.found.len() > MAX
     }
 
     /// All, in order.

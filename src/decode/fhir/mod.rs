@@ -28,11 +28,6 @@ use super::{Found, attached, media, reject};
 use crate::config::pipeline::Input;
 use crate::types::{self, Reject, RejectCode};
 
-/// Limit: identifiers of one document.
-const IDENTIFIERS_MAX: usize = 1_000;
-/// Limit: identifiers of all documents of one body.
-const IDENTIFIERS_ALL_MAX: usize = 100_000;
-
 /// The documents of one body.
 pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'a>>, Reject> {
     let root: Resource<'a> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
@@ -53,8 +48,8 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
         let id = document_id(reference);
         for (number, attachment) in attachments.iter().enumerate() {
             identifiers_count += about.len();
-            if identifiers_count > IDENTIFIERS_ALL_MAX {
-                return Err(too_many(IDENTIFIERS_ALL_MAX, "the body"));
+            if identifiers_count > identifiers::ALL_MAX {
+                return Err(too_many(identifiers::ALL_MAX, "the body"));
             }
             let id = id.map(|id| match attachments.len() {
                 1 => id.to_owned(),
@@ -170,11 +165,10 @@ impl<'a> Shelf<'a> {
         for person in people {
             of_person(person, &mut found);
         }
-        let found = found.to_vec();
-        if found.len() > IDENTIFIERS_MAX {
-            return Err(too_many(IDENTIFIERS_MAX, "a DocumentReference"));
+        if found.is_over() {
+            return Err(too_many(identifiers::MAX, "a DocumentReference"));
         }
-        Ok(found)
+        Ok(found.to_vec())
     }
 }
 

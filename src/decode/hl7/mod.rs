@@ -27,15 +27,10 @@ use std::collections::BTreeMap;
 use encoding_rs::{Encoding, UTF_8};
 
 use self::er7::Separators;
-use super::identifiers::Collector;
+use super::identifiers::{self, Collector};
 use super::{Content, Found, attached, media, reject, within};
 use crate::config::pipeline::Input;
 use crate::types::{MediaType, Reject, RejectCode};
-
-/// Limit: identifiers of one document.
-const IDENTIFIERS_MAX: usize = 1_000;
-/// Limit: identifiers of all documents of one message.
-const IDENTIFIERS_ALL_MAX: usize = 100_000;
 
 /// The documents of one message.
 pub(super) fn documents(
@@ -128,7 +123,8 @@ struct Reading<'i> {
     identifiers_count: usize,
     id: Option<String>,
     title: Option<String>,
-    lines: Vec<String>,
+    /// Lines so far.
+    text: Option<String>,
     attached: Vec<Result<Content<'static>, Reject>>,
 }
 
@@ -145,7 +141,7 @@ impl<'i> Reading<'i> {
             identifiers_count: 0,
             id: None,
             title: None,
-            lines: Vec::new(),
+            text: None,
             attached: Vec::new(),
         }
     }
@@ -184,8 +180,8 @@ impl<'i> Reading<'i> {
             _ => {}
         }
         people::of_segment(segment, name, &of, self.charset, &mut self.people);
-        if self.people.len() > IDENTIFIERS_MAX {
-            return Err(too_many(IDENTIFIERS_MAX, "a document of the HL7 message"));
+        if self.people.is_over() {
+            return Err(too_many(identifiers::MAX, "a document of the HL7 message"));
         }
         Ok(())
     }
@@ -199,7 +195,7 @@ impl<'i> Reading<'i> {
         match of.field(segment, 2) {
             "TX" | "FT" | "ST" => {
                 for repetition in of.repetitions(field).filter(|one| *one != "\"\"") {
-                    self.lines.push(of.unescape(repetition, self.charset).into_owned());
+                    self.line(repetition);
                 }
             }
             "ED" => {
@@ -219,6 +215,19 @@ impl<'i> Reading<'i> {
             return Err(super::parts_too_many(self.input));
         }
         Ok(())
+    }
+
+    /// Adds a line; what is above the limit of a document needs no more of them to be refused.
+    fn line(&mut self, line: &str) {
+        let line = self.separators.unescape(line, self.charset);
+        match &mut self.text {
+            None => self.text = Some(line.into_owned()),
+            Some(text) if text.len() > self.input.document_bytes_max => {}
+            Some(text) => {
+                text.push('\n');
+                text.push_str(&line);
+            }
+        }
     }
 
     /// The document of an ED: source, type, subtype, encoding, data.
@@ -262,13 +271,10 @@ impl<'i> Reading<'i> {
     fn end_document(&mut self) -> Result<(), Reject> {
         let id = self.id.take().or_else(|| self.control_id.clone());
         let title = self.title.take();
-        let mut lines = std::mem::take(&mut self.lines);
         let mut contents = std::mem::take(&mut self.attached);
-        if lines.iter().all(|line| line.trim().is_empty()) {
-            lines = if contents.is_empty() { title.into_iter().collect() } else { Vec::new() };
-        }
-        if !lines.is_empty() {
-            let bytes = lines.join("\n").into_bytes();
+        let text = self.text.take().filter(|text| !text.trim().is_empty());
+        if let Some(text) = text.or_else(|| title.filter(|_| contents.is_empty())) {
+            let bytes = text.into_bytes();
             let media_type = MediaType::Plain(UTF_8);
             let content = within(bytes.len(), self.input.document_bytes_max)
                 .map(|()| Content { media_type, bytes: Cow::Owned(bytes) });
@@ -277,8 +283,8 @@ impl<'i> Reading<'i> {
         let about = self.people.to_vec();
         for content in contents {
             self.identifiers_count += about.len();
-            if self.identifiers_count > IDENTIFIERS_ALL_MAX {
-                return Err(too_many(IDENTIFIERS_ALL_MAX, "the HL7 message"));
+            if self.identifiers_count > identifiers::ALL_MAX {
+                return Err(too_many(identifiers::ALL_MAX, "the HL7 message"));
             }
             let identifiers = about.clone();
             self.found.push(Found { id: id.clone(), content, range: None, identifiers });

@@ -238,6 +238,13 @@ fn a_message_of_separators_costs_no_more_than_its_size() {
         let body = format!("{ORU}\rOBX|1|TX|||x\rOBX|2|XX|||{}", mark.repeat(1 << 20));
         assert!(documents(body.as_bytes(), None, &input()).is_ok());
     }
+    let names: Vec<String> = (0..100_000).map(|number| format!("n{number}")).collect();
+    let body = format!("{ORU}\rPID|1||{}", names.join("~"));
+    let code = documents(body.as_bytes(), None, &input()).err().unwrap().code;
+    assert_eq!(code, RejectCode::Hl7Invalid);
+    let body = format!("{ORU}\rOBX|1|TX|||{}", "a~".repeat(1 << 20));
+    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    assert_eq!(told(found)[0].1, Err(RejectCode::DocumentTooLarge));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod figures;
+mod logs;
 mod notes;
 mod pdf_corpus;
 mod values;
