@@ -3,13 +3,17 @@ heads.train --soft. Words are the same for every vocabulary, so teacher and pupi
 
 import argparse
 import json
+import os
 from pathlib import Path
+
+# Spinning threads cost throughput when the machine has other work; must precede torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch
 
 from heads import recipes
-from heads.data import chosen, encode, make_batch, special_ids
+from heads.data import chosen, encode, epoch_batches, make_batch, special_ids
 from heads.model import HeadsModel
 from heads.train import column_ranges, open_tokenizer
 from infer import owners, window_starts
@@ -30,6 +34,21 @@ def outputs(model, example, content, special):
             None if classes[0] is None else torch.stack(classes).mean(0))
 
 
+def all_outputs(model, examples, content, special):
+    """(example, token logits or None, class logits or None); short texts in batches."""
+    short = [e for e in examples if len(e.ids) <= content]
+    for batch in epoch_batches(short, content, 4096, 64, np.random.default_rng(0)) if short else ():
+        ids, mask, _ = make_batch(batch, content, special)
+        with torch.no_grad():
+            part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
+        for row, (example, _) in enumerate(batch):
+            yield (example, None if part is None else part[row, 1 : 1 + len(example.ids)],
+                   None if mean is None else mean[row])
+    for example in examples:
+        if len(example.ids) > content:
+            yield example, *outputs(model, example, content, special)
+
+
 def answers(path, base, records, heads, content):
     """{`NUMBER/HEAD`: probabilities, a row a word for entities} of one model."""
     path = Path(path)
@@ -41,10 +60,8 @@ def answers(path, base, records, heads, content):
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     model.eval()
     columns, special, out = column_ranges(heads), special_ids(tokenizer), {}
-    for example in encode(records, tokenizer, ()):
-        if not len(example.ids):
-            continue
-        tokens, classes = outputs(model, example, content, special)
+    examples = [e for e in encode(records, tokenizer, ()) if len(e.ids)]
+    for example, tokens, classes in all_outputs(model, examples, content, special):
         for head in heads:
             a, b = columns[head.name]
             logits = classes[a:b] if head.kind == "classes" else tokens[example.first, a:b]
