@@ -70,12 +70,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", required=True)
     parser.add_argument("--bundle", required=True)
-    parser.add_argument("--reports", required=True, help="folder of dev.json, test.json, linear.json")
+    parser.add_argument("--reports", required=True, help="folder of dev.json, test.json and, if at hand, linear.json")
     args = parser.parse_args()
     folder, work = Path(args.bundle), Path(args.reports)
     bundle = read_bundle(folder)
     reports = {split: json.loads((work / f"{split}.json").read_text()) for split in ("dev", "test")}
-    linear = json.loads((work / "linear.json").read_text())
+    linear = {"accuracy": {}}
+    if (work / "linear.json").exists():
+        linear = json.loads((work / "linear.json").read_text())
     test = reports["test"]["int8"]
     extra = json.loads((HERE / f"{args.recipe}.json").read_text())
     subsets = {name: shown(subset(test["heads"][head], wanted))

@@ -63,7 +63,7 @@ def main():
         if args.columns and name in state:
             state[name] = state[name][: args.columns]
     onnx.save(build(state, config, args.tokens), str(out / "model.fp32.onnx"))
-    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product", "classes.product"])
+    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     text = (Path(args.checkpoint[0]).parent / "tokenizer.json").read_text(encoding="utf-8")
     (out / "tokenizer.json").write_text(text, encoding="utf-8")
     cls, sep, pad = special_ids(open_tokenizer(json.loads(text))[0])

@@ -66,6 +66,7 @@ def main():
     parser.add_argument("--layers")
     parser.add_argument("--frequent", type=int)
     parser.add_argument("--least", type=int, default=1)
+    parser.add_argument("--forget", action="store_true")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--lr", type=float, default=3e-4)

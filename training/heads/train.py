@@ -48,7 +48,7 @@ def cut(content, texts, pieces, args):
     count = Counter(i for text in texts for i in tokenizer.encode(text, add_special_tokens=False).ids)
     used = {i for i, times in count.items() if times >= args.least}
     # What an uncut start knows is no reason to keep all of it.
-    known = kept if len(kept) < len(vocabulary) else set()
+    known = kept if len(kept) < len(vocabulary) and not args.forget else set()
     return prune(content, used | known, args.frequent)
 
 
@@ -299,6 +299,7 @@ def parse():
     parser.add_argument("--layers", help="layers kept of the start, e.g. 0,1,3,5 (default: all)")
     parser.add_argument("--frequent", type=int, help="prune the vocabulary, keep so many frequent pieces")
     parser.add_argument("--least", type=int, default=1, help="and those used so often in the texts")
+    parser.add_argument("--forget", action="store_true", help="pieces of --init may leave as well")
     parser.add_argument("--soft", help="probabilities of a teacher (from heads.teach)")
     parser.add_argument("--mix", type=float, default=0.5, help="share of the teacher in known targets")
     parser.add_argument("--centroids", action="store_true", help="start classes from their centroids")
