@@ -130,7 +130,8 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--base")
-    parser.add_argument("--frequent", type=int, default=6000, help="frequent pieces that stay")
+    parser.add_argument("--frequent", type=int, default=3000, help="frequent pieces that stay")
+    parser.add_argument("--least", type=int, default=2, help="and those used so often in the texts")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=1e9, help="end the schedule by then")
     parser.add_argument("--tokens", type=int, default=256)
@@ -139,14 +140,15 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
-    args.init, args.layers, args.least = None, None, 1
+    args.init, args.layers, args.forget = None, None, False
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     sets = read_sets(args.data)
     names = " ".join((*headers.FIRST, *headers.LAST, *headers.TOWNS, *headers.STREETS))
-    start = Start(args, [names, *(r.text for records in sets.values() for r in records)])
+    # Twice, so that names count as used.
+    start = Start(args, [names, names, *(r.text for records in sets.values() for r in records)])
     kept = recipes.trained_heads(recipes.load(RECIPE), args.data)
     heads = (*kept, *EXTRA)
     model = Pretrainer(start.config, heads)
