@@ -9,8 +9,9 @@
 //! 5. [`infer`]: windows become findings.
 //! 6. [`assemble`]: findings become typed, grounded values.
 //! 7. [`validate`]: values are judged.
-//! 8. [`route`]: an outcome gets its topic, key and headers.
-//! 9. [`sink`]: outcomes and offsets become visible together.
+//! 8. [`redact`]: identifiers of persons are taken out of what leaves, where the pipeline asks.
+//! 9. [`route`]: an outcome gets its topic, key and headers.
+//! 10. [`sink`]: outcomes and offsets become visible together.
 //!
 //! Around them: [`worker`] wires the rooms, [`ledger`] knows what may be committed, [`config`] is
 //! the only reader of settings, and [`types`] is what travels. Start reading at [`worker`].
@@ -28,6 +29,7 @@ pub mod kafka;
 pub mod ledger;
 pub mod metrics;
 pub mod queue;
+pub mod redact;
 pub mod registry;
 pub mod route;
 pub mod shutdown;

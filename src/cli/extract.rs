@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::offline::{Means, Offline, position};
+use super::offline::{KeyFrom, Means, Offline, position};
 use super::{Failure, say, say_aside};
 use crate::config::media_type_of;
 use crate::error::{Fault, FaultClass};
@@ -33,9 +33,15 @@ pub(super) fn extract(args: &ExtractArgs) -> Result<(), Failure> {
     for path in &args.files {
         collect(path, &mut files)?;
     }
-    let offline = Offline::load(&args.dir, &args.means)?;
+    let offline = Offline::load(&args.dir, &args.means, KeyFrom::Environment)?;
     let count = files.len();
-    let inputs = files.iter().enumerate().map(|(number, path)| input(args, number, path));
+    let redacts = offline.engine.flow.pipeline.redact.is_some();
+    let inputs = files.iter().enumerate().map(|(number, path)| {
+        let (name, delivery) = input(args, number, path)?;
+        // A file may be named after who it is about; its number tells the reader which it was.
+        let name = if redacts { delivery.position.to_string() } else { name };
+        Ok((name, delivery))
+    });
     let mut told = 0;
     offline.each(inputs, |ended| {
         told += 1;

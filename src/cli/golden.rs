@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::offline::{Means, Offline, position};
+use super::offline::{KeyFrom, Means, Offline, position};
 use super::{Failure, say};
 use crate::config::media_type_of;
 use crate::config::samples::{Sample, samples};
@@ -42,7 +42,7 @@ pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
     let samples = samples(&args.dir).map_err(|error| {
         fault(format!("reading `{}`", args.dir.join("samples").display()), error)
     })?;
-    let offline = Offline::load(&args.dir, &args.means)?;
+    let offline = Offline::load(&args.dir, &args.means, KeyFrom::Samples)?;
     let inputs = samples.iter().enumerate().map(|(number, sample)| {
         let kind = media_type_of(&sample.path);
         Ok((sample.name.clone(), delivery_of_file(&sample.path, kind, position(number))?))

@@ -10,7 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failure, load, run};
-use crate::config::settings::{Compute, Logs, Registry};
+use crate::config::samples::sample_key;
+use crate::config::settings::{Compute, Logs, Registry, redact_key};
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Job};
@@ -33,6 +34,15 @@ pub(super) struct Means {
     registry: Registry,
     #[command(flatten)]
     logs: Logs,
+}
+
+/// Where the key of redaction comes from.
+#[derive(Clone, Copy)]
+pub(super) enum KeyFrom {
+    /// The variable `SLUICE_REDACT_KEY`.
+    Environment,
+    /// The public one for samples.
+    Samples,
 }
 
 /// One part and how it ended.
@@ -65,11 +75,16 @@ pub(super) fn position(number: usize) -> Position {
 
 impl Offline {
     /// Starts logging, loads the pipeline in `dir` and warms its model.
-    pub(super) fn load(dir: &Path, means: &Means) -> Result<Self, Failure> {
+    pub(super) fn load(dir: &Path, means: &Means, from: KeyFrom) -> Result<Self, Failure> {
         telemetry::start(means.logs.log_format, &means.logs.log);
         let flow = load(dir)?;
+        let key = match from {
+            KeyFrom::Environment => redact_key([&flow])?,
+            KeyFrom::Samples => sample_key(),
+        };
         let registry = run::client(&means.registry)?;
-        let (base, mut engines) = worker::build(&means.compute, registry.as_ref(), vec![flow])?;
+        let (base, mut engines) =
+            worker::build(&means.compute, registry.as_ref(), key.as_ref(), vec![flow])?;
         match engines.pop() {
             Some(engine) => Ok(Self { engine, base }),
             None => Err(Fault::plain(FaultClass::Fatal, "no pipeline was loaded").into()),

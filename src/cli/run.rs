@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, load_all};
-use crate::config::settings::{Registry, Settings};
+use crate::config::settings::{Registry, Settings, redact_key};
 use crate::registry::{Auth, Client, Endpoint};
 use crate::telemetry;
 use crate::types::Sensitive;
@@ -25,14 +25,16 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     telemetry::start(args.settings.logs.log_format, &args.settings.logs.log);
     let flows = load_all(&args.dirs)?;
-    // Asked for before the models load, so that a missing name is told at once.
+    // Asked for before the models load, so that a missing name or key is told at once.
     for flow in &flows {
         args.settings.kafka.transactional_id(flow)?;
     }
+    let key = redact_key(&flows)?;
     let names: Vec<_> = flows.iter().map(|flow| flow.pipeline.name.clone()).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ?names, "starting");
     let registry = client(&args.settings.registry)?;
-    let (base, engines) = worker::build(&args.settings.compute, registry.as_ref(), flows)?;
+    let (base, engines) =
+        worker::build(&args.settings.compute, registry.as_ref(), key.as_ref(), flows)?;
     let worker = Worker::start(&args.settings, base, engines)?;
     tracing::info!("running");
     let done = worker.wait();

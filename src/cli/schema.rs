@@ -30,11 +30,14 @@ enum Action {
         /// The schema of the review topic instead
         #[arg(long)]
         review: bool,
-        /// The JSON Schema of pipeline.yaml instead, for editors
+        /// The schema of the audit topic instead
         #[arg(long, conflicts_with = "review")]
+        audit: bool,
+        /// The JSON Schema of pipeline.yaml instead, for editors
+        #[arg(long, conflicts_with_all = ["review", "audit"])]
         config: bool,
     },
-    /// Register the schemas of the record and the review topic
+    /// Register the schemas of the record, the review and the audit topic
     Register {
         /// Pipeline folder
         #[arg(value_name = "DIR")]
@@ -55,9 +58,13 @@ enum Action {
 pub(super) fn schema(args: &SchemaArgs) -> Result<(), Failure> {
     match &args.action {
         Action::Print { config: true, .. } => say(&format!("{:#}", config::schema())),
-        Action::Print { dir, review, .. } => {
+        Action::Print { dir, review, audit, .. } => {
             let (_, schemas) = schemas(dir.as_deref().unwrap_or_else(|| Path::new(".")))?;
-            say(&if *review { schemas.review.json } else { schemas.record.json })
+            say(match (review, audit) {
+                (true, _) => &schemas.review.json,
+                (_, true) => &schemas.audit.json,
+                (false, false) => &schemas.record.json,
+            })
         }
         Action::Register { dir, registry } => {
             let client = client(registry)?;
@@ -97,14 +104,19 @@ fn parsed(schema: &str) -> Option<Value> {
     serde_json::from_str(schema).ok()
 }
 
-/// Calls `act` for the subject and schema of the record and of the review topic.
+/// Calls `act` for the subject and schema of the record, the review and, where there is one, the
+/// audit topic.
 fn each(
     dir: &Path,
     mut act: impl FnMut(&str, &Resolved) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (output, schemas) = schemas(dir)?;
     act(&subject(&output.record_topic), &schemas.record)?;
-    act(&subject(&output.review_topic), &schemas.review)
+    act(&subject(&output.review_topic), &schemas.review)?;
+    match &output.audit_topic {
+        Some(topic) => act(&subject(topic), &schemas.audit),
+        None => Ok(()),
+    }
 }
 
 fn schemas(dir: &Path) -> Result<(config::pipeline::Output, Schemas), Failure> {

@@ -28,6 +28,7 @@ pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report
     topics(draft, report);
     columns(draft, report);
     super::columns::check(draft, report);
+    super::redaction::check(draft, known.map(|known| known.labels), report);
     limits(draft, report);
     super::rules::check(draft, report);
     if let Some(known) = known {
@@ -38,9 +39,13 @@ pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report
 
 fn topics(draft: &Draft, report: &mut Report<'_>) {
     let mut seen = BTreeMap::new();
-    for pointer in
-        ["/input/topic", "/output/record_topic", "/output/review_topic", "/output/reject_topic"]
-    {
+    for pointer in [
+        "/input/topic",
+        "/output/record_topic",
+        "/output/review_topic",
+        "/output/reject_topic",
+        "/output/audit_topic",
+    ] {
         let Some(topic) = draft.text_at(pointer) else { continue };
         if matches!(topic, "." | "..") {
             report.at(pointer, format!("`{topic}` is not a topic name"), "");

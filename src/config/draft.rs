@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::pipeline::{Delivery, FieldSpec, FlagSpec, Input, Limits, Output, Rule, TextLimits};
+use super::redaction::Redact;
 use super::shape::Wrong;
 
 /// What could be read of a `pipeline.yaml`; `None` where the section's own shape is wrong.
@@ -22,6 +23,7 @@ pub(super) struct Draft {
     pub(super) sections: Option<BTreeMap<String, Vec<String>>>,
     pub(super) flags: Option<FlagSpec>,
     pub(super) rules: Vec<Option<Rule>>,
+    pub(super) redact: Option<Redact>,
     pub(super) output: Option<Output>,
     pub(super) delivery: Option<Delivery>,
     pub(super) limits: Option<Limits>,
@@ -39,6 +41,7 @@ impl Draft {
             sections: section(&value, "/sections", wrong),
             flags: section(&value, "/flags", wrong),
             rules: list(&value, "/rules", wrong),
+            redact: section(&value, "/redact", wrong),
             output: section(&value, "/output", wrong),
             delivery: section(&value, "/delivery", wrong).or_else(|| default(&value, "/delivery")),
             limits: section(&value, "/limits", wrong).or_else(|| default(&value, "/limits")),

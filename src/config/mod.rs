@@ -23,6 +23,7 @@ mod load_tests;
 pub mod pipeline;
 mod problem;
 mod properties;
+pub mod redaction;
 mod rules;
 pub mod samples;
 pub mod settings;

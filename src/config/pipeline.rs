@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
+use super::redaction::Redact;
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -45,6 +46,9 @@ pub struct Pipeline {
     /// What must hold before a record is published.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// What identifies a person, and what stands in its place; nothing is redacted without it.
+    #[serde(default)]
+    pub redact: Option<Redact>,
     /// Where outcomes go.
     pub output: Output,
     /// How outcomes are made visible.
@@ -315,7 +319,12 @@ pub struct Output {
     /// Topic of rejects: letters, digits, dots, underscores and hyphens.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
     pub reject_topic: String,
-    /// Form of records and reviews.
+    /// Topic of the audit: one message a part, in the same transaction, without document text.
+    /// Without it no audit is written.
+    #[serde(default)]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]{1,249}$"))]
+    pub audit_topic: Option<String>,
+    /// Form of records, reviews and audit.
     #[serde(default)]
     pub format: Format,
     /// Avro schema of the record, relative to this file. Types named `sluice.*` come with sluice.
@@ -335,7 +344,7 @@ const fn default_message_bytes_max() -> usize {
     1_000_000
 }
 
-/// Form of records and reviews on their topics.
+/// Form of records, reviews and audit on their topics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {

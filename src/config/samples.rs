@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::flow::Flow;
 use super::problem::Problem;
+use crate::types::Key;
 
 /// Limit: bytes at the start of a JSON file in which a FHIR resource names its type.
 const RESOURCE_TYPE_WITHIN_BYTES: u64 = 64 << 10;
@@ -35,6 +36,12 @@ fn is_resource(path: &Path) -> bool {
         .and_then(|file| file.take(RESOURCE_TYPE_WITHIN_BYTES).read_to_end(&mut head));
     let name = b"\"resourceType\"";
     read.is_ok() && head.windows(name.len()).any(|window| window == name)
+}
+
+/// The key of redaction for samples, in `sluice test` and `sluice demo`: samples are no secret, and
+/// what is expected of them must not depend on a secret of somebody's.
+pub fn sample_key() -> Option<Key> {
+    Key::new(b"samples are no secret")
 }
 
 /// One input in `samples/`.

@@ -18,6 +18,7 @@ use super::flow::Flow;
 use super::libraries::{self, Library};
 use super::pipeline::Guarantee;
 use super::properties::{self, Property};
+use crate::types::Key;
 
 /// All settings of `sluice run`.
 #[derive(Args, Clone, Debug)]
@@ -79,6 +80,34 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// The key of redaction for `flows`, from the variable `SLUICE_REDACT_KEY`; `None` where none of
+/// them redacts.
+pub fn redact_key<'a>(
+    flows: impl IntoIterator<Item = &'a Flow>,
+) -> Result<Option<Key>, SettingsError> {
+    const NAME: &str = "SLUICE_REDACT_KEY";
+    let Some(flow) = flows.into_iter().find(|flow| flow.pipeline.redact.is_some()) else {
+        return Ok(None);
+    };
+    let given = std::env::var_os(NAME).map(OsString::into_encoded_bytes);
+    let wrong = |problem: String| Err(SettingsError::new(NAME, problem));
+    let made = "make one with `openssl rand -hex 32` and keep it: with another key nothing joins";
+    match given.as_deref() {
+        None => {
+            let name = &flow.pipeline.name;
+            wrong(format!("is missing, and the pipeline `{name}` redacts; {made}"))
+        }
+        // A line break that slips in on one machine and not on another would part their digests.
+        Some(secret) if secret.trim_ascii() != secret => {
+            wrong("begins or ends with white space; take it out".to_owned())
+        }
+        Some(secret) => match Key::new(secret) {
+            Some(key) => Ok(Some(key)),
+            None => wrong(format!("is shorter than {} bytes; {made}", Key::BYTES_MIN)),
+        },
     }
 }
 

@@ -19,6 +19,8 @@ use super::labels::{Labels, Task, choose};
 use super::predict::{Found, Prediction};
 use crate::config::bundle::Bundle;
 use crate::config::heads::{Head, Placed};
+use crate::redact::Redactor;
+use crate::types::{Finding, Span, Text};
 
 /// All figures of one run over one data set.
 #[derive(Clone, Debug, Serialize)]
@@ -43,6 +45,8 @@ pub(super) struct Judge<'a> {
     /// Whether labels that no annotation has are measured too: what is marked with them is wrong.
     is_of_all_labels: bool,
     is_by_cover: bool,
+    /// What finds identifiers besides the heads, where the pipeline redacts.
+    redactor: Option<Redactor>,
 }
 
 /// What of a model is measured, and how.
@@ -57,7 +61,8 @@ pub struct Measured {
     /// The model's label for all classes of the data that it does not have
     #[arg(long, value_name = "LABEL")]
     pub rest: Option<String>,
-    /// Judge spans as identifiers: by the letters and digits that they cover, whatever their label
+    /// Judge spans as identifiers: by the letters and digits that they cover, whatever their label;
+    /// of a pipeline that redacts, with what its rules find
     #[arg(long)]
     pub identifiers: bool,
 }
@@ -94,6 +99,7 @@ impl<'a> Judge<'a> {
             labels,
             is_of_all_labels: wanted.is_empty(),
             is_by_cover: measured.identifiers,
+            redactor: None,
         };
         if judge.is_of_clauses()
             && let Some(name) = names.iter().find(|name| judge.labels.get(name).is_none())
@@ -101,6 +107,12 @@ impl<'a> Judge<'a> {
             bail!("the model has no label `{name}`");
         }
         Ok(judge)
+    }
+
+    /// Judges identifiers by all that `redactor` finds: by the model, by rules, and by what stands
+    /// elsewhere in the text.
+    pub(super) fn with(self, redactor: Option<Redactor>) -> Self {
+        Self { redactor, ..self }
     }
 
     /// Whether the figures are those of a multilabel head, which compares words, not positions.
@@ -126,10 +138,8 @@ impl<'a> Judge<'a> {
                 Figures::Classes(classes::figures(&subject, &self.labels, records, predictions))
             }
             [..] if self.is_by_cover => {
-                let spans: Vec<_> = predictions
-                    .iter()
-                    .map(|prediction| self.reported(prediction).map(|found| found.span).collect())
-                    .collect();
+                let both = records.iter().zip(predictions);
+                let spans: Vec<_> = both.map(|(record, one)| self.hidden(record, one)).collect();
                 Figures::Identifiers(identifiers::figures(records, &spans))
             }
             [..] => {
@@ -138,6 +148,20 @@ impl<'a> Judge<'a> {
                 Figures::Entities(entities::figures(&self.heads, &self.labels, records, &found))
             }
         }
+    }
+
+    /// What would be hidden of the record.
+    fn hidden(&self, record: &Record, prediction: &Prediction) -> Vec<Span> {
+        let reported = self.reported(prediction);
+        let Some(redactor) = &self.redactor else { return reported.map(|it| it.span).collect() };
+        let findings: Vec<_> = reported
+            .map(|found| Finding {
+                label: found.label,
+                span: found.span,
+                confidence: narrowed(found.confidence),
+            })
+            .collect();
+        redactor.places(&Text::from_pages([record.text.clone()]), &findings)
     }
 
     /// What reaches its threshold, of the heads that are measured.
@@ -150,6 +174,12 @@ impl<'a> Judge<'a> {
             is_of_heads(found.label) && found.confidence >= self.bundle.heads.threshold(found.label)
         })
     }
+}
+
+/// A probability as findings carry it.
+#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "a probability fits")]
+const fn narrowed(confidence: f64) -> f32 {
+    confidence as f32
 }
 
 /// Annotations of each name that no head knows, and their number.

@@ -2,8 +2,9 @@
 //!
 //! Runs what the worker runs, from text to scores, and judges it as the evaluations in `training/`
 //! do; the heads that answer the data decide how.
-//! Like the worker it knows several rooms; no room knows it. Deliberately applies no rules and
-//! makes no values: it measures the model, not the pipeline around it.
+//! Like the worker it knows several rooms; no room knows it. Deliberately makes no values
+//! and judges no rule of a pipeline: it measures the model, and with `--identifiers` on a pipeline
+//! that redacts all that finds identifiers.
 
 mod classes;
 mod clauses;
@@ -41,10 +42,13 @@ use crate::chunk::Tokenizer;
 use crate::config;
 use crate::config::bundle::{Bundle, MANIFEST};
 use crate::config::pipeline::TextLimits;
+use crate::config::samples::sample_key;
 use crate::config::settings::Compute;
 use crate::infer::{Engine, Pool, Setup};
+use crate::redact::Redactor;
 use crate::text::{Launch, Reader};
 use crate::types::{Digest, Document, MediaType, Sensitive, Text};
+use crate::worker;
 
 /// What to measure, and on what.
 #[derive(Args, Clone, Debug)]
@@ -141,10 +145,10 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// Measures what `args` name; `launch` says how text children are started.
 pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
-    let (bundle, limits) = subject(&args.dir)?;
+    let (bundle, limits, redactor) = subject(&args.dir)?;
     let bundle = Arc::new(bundle);
     let mut records = data::records(&args.data, &args.reading)?;
-    let judge = Judge::new(&bundle, &mut records, &args.measured)?;
+    let judge = Judge::new(&bundle, &mut records, &args.measured)?.with(redactor);
     ensure!(
         args.pdf.is_none() || judge.is_of_clauses(),
         "`--pdf` compares words, which only clauses are judged by"
@@ -193,13 +197,18 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     })
 }
 
-/// The model in `dir`, a pipeline's or a bundle's folder, and how the pipeline reads documents.
-fn subject(dir: &Path) -> Result<(Bundle, TextLimits)> {
+/// The model in `dir`, a pipeline's or a bundle's folder, how the pipeline reads documents, and
+/// what takes identifiers out of them.
+fn subject(dir: &Path) -> Result<(Bundle, TextLimits, Option<Redactor>)> {
     if dir.join(MANIFEST).is_file() {
-        return Ok((Bundle::load(dir)?, TextLimits::default()));
+        return Ok((Bundle::load(dir)?, TextLimits::default(), None));
     }
     match config::load(dir) {
-        Ok(flow) => Ok((flow.bundle, flow.pipeline.text)),
+        Ok(flow) => {
+            // What is found depends on no key.
+            let redactor = worker::redactor(&flow, sample_key().as_ref())?;
+            Ok((flow.bundle, flow.pipeline.text, redactor))
+        }
         Err(problems) => {
             let mut lines = String::new();
             for problem in problems {

@@ -16,6 +16,8 @@ pub use apache_avro::schema::{
 /// Longest schema that is parsed, in bytes. A record of 200 documented columns takes about 40 kB.
 pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 
+/// `sluice.Audit`, what became of a part.
+pub const AUDIT: &str = include_str!("../../schemas/audit.avsc");
 /// `sluice.Document`, the Avro envelope of an input document.
 pub const DOCUMENT: &str = include_str!("../../schemas/document.avsc");
 /// `sluice.Evidence`, a place in the text.
@@ -30,6 +32,7 @@ pub const REASON: &str = include_str!("../../schemas/reason.avsc");
 /// The shipped schema of a full name such as `sluice.Flag`.
 pub fn shipped(name: &str) -> Option<&'static str> {
     match name {
+        "sluice.Audit" => Some(AUDIT),
         "sluice.Document" => Some(DOCUMENT),
         "sluice.Evidence" => Some(EVIDENCE),
         "sluice.Flag" => Some(FLAG),
@@ -104,8 +107,14 @@ mod tests {
         }
     }
 
-    const NAMES: [&str; 5] =
-        ["sluice.Document", "sluice.Evidence", "sluice.Flag", "sluice.Provenance", "sluice.Reason"];
+    const NAMES: [&str; 6] = [
+        "sluice.Audit",
+        "sluice.Document",
+        "sluice.Evidence",
+        "sluice.Flag",
+        "sluice.Provenance",
+        "sluice.Reason",
+    ];
 
     #[test]
     fn every_shipped_schema_parses_under_its_name_and_documents_each_field() {

@@ -1,31 +1,12 @@
-//! `Reject, Delivery -> Outgoing`: the original message with the reason in its headers, cut down
-//! piece by piece where it would not fit.
+//! `Reject, Origin -> Outgoing`: the original message with the reason in its headers, cut down
+//! piece by piece where it would not fit; a reference to it where the flow redacts.
 
 use serde_json::json;
 
-use super::header;
+use super::{Origin, header};
 use crate::types::{
-    Delivery, Digest, Extent, Header, OutcomeKind, Outgoing, Part, Reject, Sensitive, record_id,
+    Cover, Digest, Extent, Header, OutcomeKind, Outgoing, Reject, Sensitive, record_id,
 };
-
-/// Where a refused part came from.
-pub(super) struct Origin<'a> {
-    pub(super) pipeline: &'a str,
-    pub(super) delivery: &'a Delivery,
-    pub(super) part: Part,
-}
-
-impl Origin<'_> {
-    /// The part's bytes of the body; `None` where the body is null, or the part no run of bytes.
-    fn bytes(&self) -> Option<&[u8]> {
-        let body = self.delivery.body.as_ref()?;
-        match self.part.extent {
-            Extent::Whole => Some(body.as_slice()),
-            Extent::Bytes(span) => body.get(span.range()),
-            Extent::Inside => None,
-        }
-    }
-}
 
 /// What a reject message that is too large leaves out, in this order, until it fits.
 const OMISSIONS: [&str; 3] = ["body", "body,headers", "body,headers,key"];
@@ -39,33 +20,52 @@ const OWN_PREFIX: &str = "sluice-";
 /// The reject message. With body, original headers and key left out it is far below the smallest
 /// limit that a pipeline may set (65,536 bytes): a topic name has at most 249 bytes, a pipeline
 /// name 63, and a detail one sentence.
+///
+/// `flow` is the pipeline's name and its reject topic.
 pub(super) fn outgoing(
-    topic: &str,
+    flow: (&str, &str),
     refusal: &Reject,
     origin: &Origin<'_>,
     bytes_max: usize,
 ) -> Outgoing {
-    // A part that is no run of bytes has none to bring.
-    let least = if origin.part.extent == Extent::Inside { "body" } else { "" };
-    let mut built = build(topic, refusal, origin, least);
+    let least = match (withheld(origin), origin.part.extent) {
+        (Some(_), _) => "body,headers",
+        // A part that is no run of bytes has none to bring.
+        (None, Extent::Inside) => "body",
+        (None, Extent::Whole | Extent::Bytes(_)) => "",
+    };
+    let mut built = build(flow, refusal, origin, least);
     for omitted in OMISSIONS {
         if built.size_bytes() <= bytes_max {
             break;
         }
-        built = build(topic, refusal, origin, omitted);
+        built = build(flow, refusal, origin, omitted);
     }
     built
 }
 
-fn build(topic: &str, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> Outgoing {
+/// What may leave in the place of the message, where the message itself must not.
+fn withheld<'a>(origin: &Origin<'a>) -> Option<&'a Cover> {
+    origin.cover.filter(|cover| !cover.shows_rejects)
+}
+
+fn build(
+    (pipeline, topic): (&str, &str),
+    refusal: &Reject,
+    origin: &Origin<'_>,
+    omitted: &str,
+) -> Outgoing {
     let delivery = origin.delivery;
+    let withheld = withheld(origin);
     let leaves_out = |what: &str| omitted.split(',').any(|piece| piece == what);
     let mut headers: Vec<Header> = Vec::new();
-    if !leaves_out("headers") {
+    if let Some(cover) = withheld {
+        headers.extend(cover.headers.iter().cloned());
+    } else if !leaves_out("headers") {
         let originals = delivery.headers.iter();
         headers.extend(originals.filter(|header| !is_own(&header.name)).cloned());
     }
-    headers.extend(reasons(refusal, origin));
+    headers.extend(reasons(pipeline, refusal, origin));
     if !omitted.is_empty() {
         headers.push(header("sluice-omitted", omitted));
     }
@@ -79,10 +79,13 @@ fn build(topic: &str, refusal: &Reject, origin: &Origin<'_>, omitted: &str) -> O
     } else if leaves_out("body") || origin.part.extent == Extent::Inside {
         headers.push(header("sluice-body", "omitted"));
     }
-    let key = if leaves_out("key") { None } else { delivery.key.clone() };
+    let key = match withheld {
+        Some(cover) => cover.key.clone(),
+        None => delivery.key.clone(),
+    };
     Outgoing {
         topic: topic.to_owned(),
-        key,
+        key: key.filter(|_| !leaves_out("key")),
         headers,
         payload: Some(body),
         kind: Some(OutcomeKind::Reject),
@@ -98,7 +101,7 @@ fn is_own(name: &str) -> bool {
     name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
 }
 
-fn reasons(refusal: &Reject, origin: &Origin<'_>) -> Vec<Header> {
+fn reasons(pipeline: &str, refusal: &Reject, origin: &Origin<'_>) -> Vec<Header> {
     let position = &origin.delivery.position;
     let number = origin.part.number;
     let mut reasons = vec![
@@ -106,8 +109,8 @@ fn reasons(refusal: &Reject, origin: &Origin<'_>) -> Vec<Header> {
         header("sluice-code", refusal.code.name()),
         header("sluice-room", refusal.room.name()),
         header("sluice-detail", &detail(refusal)),
-        header("sluice-pipeline", origin.pipeline),
-        header("sluice-record-id", &record_id(origin.pipeline, position, number)),
+        header("sluice-pipeline", pipeline),
+        header("sluice-record-id", &record_id(pipeline, position, number)),
         header("sluice-source-topic", &position.topic),
         header("sluice-source-partition", &position.partition.to_string()),
         header("sluice-source-offset", &position.offset.to_string()),
@@ -123,8 +126,12 @@ fn reasons(refusal: &Reject, origin: &Origin<'_>) -> Vec<Header> {
 /// refused.
 fn stand_in(refusal: &Reject, origin: &Origin<'_>) -> Vec<u8> {
     let bytes = origin.bytes();
+    let digest = bytes.map(Digest::of).map(|digest| match withheld(origin) {
+        Some(cover) => cover.secret.seal(digest),
+        None => digest,
+    });
     let note = json!({
-        "digest": bytes.map(|bytes| Digest::of(bytes).to_string()),
+        "digest": digest.map(|digest| digest.to_string()),
         "bytes": bytes.map(<[u8]>::len),
         "position": origin.delivery.position.to_string(),
         "part": origin.part.number,

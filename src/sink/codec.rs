@@ -1,4 +1,4 @@
-//! `Record, Review -> bytes of a message`, and back to JSON: Avro in one of its two framings, or
+//! `Record, Review, Audit -> bytes of a message`, and back to JSON: Avro in one of its two framings, or
 //! JSON.
 //!
 //! With a registry, Confluent wire format: a zero byte, the schema id in four bytes big-endian, the
@@ -15,7 +15,7 @@ use crate::config::pipeline::{Format, Output};
 use crate::error::{Fault, FaultClass};
 use crate::registry::schema::{Schema, fingerprint};
 use crate::registry::{self, Client};
-use crate::types::{Record, Review};
+use crate::types::{Audit, Record, Review};
 
 /// First two bytes of Avro single-object encoding, version 1.
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
@@ -29,6 +29,8 @@ pub enum Form {
         record: u32,
         /// Id of the review schema.
         review: u32,
+        /// Id of the audit schema; 0, which no schema has, where there is no audit.
+        audit: u32,
     },
     /// Avro single-object encoding.
     SingleObject,
@@ -53,6 +55,7 @@ pub struct Codec {
     schemas: Arc<Schemas>,
     record: Writer,
     review: Writer,
+    audit: Writer,
     form: Form,
 }
 
@@ -66,7 +69,8 @@ impl Codec {
         };
         let record = writer(&schemas.record.schema)?;
         let review = writer(&schemas.review.schema)?;
-        Ok(Self { schemas, record, review, form })
+        let audit = writer(&schemas.audit.schema)?;
+        Ok(Self { schemas, record, review, audit, form })
     }
 
     /// A codec for `output` as the world is: JSON where asked, Confluent wire format where there
@@ -85,6 +89,10 @@ impl Codec {
             (Format::Avro, Some(client)) => Form::Confluent {
                 record: id_of(client, &output.record_topic, &schemas.record.json)?,
                 review: id_of(client, &output.review_topic, &schemas.review.json)?,
+                audit: match &output.audit_topic {
+                    Some(topic) => id_of(client, topic, &schemas.audit.json)?,
+                    None => 0,
+                },
             },
         };
         Self::new(schemas, form)
@@ -126,6 +134,15 @@ impl Codec {
         self.bytes(&self.schemas.columns.review(review), &self.review, id)
     }
 
+    /// The body of an audit message.
+    pub fn audit(&self, audit: &Audit<'_>) -> Result<Vec<u8>, Unfit> {
+        let id = match self.form {
+            Form::Confluent { audit, .. } => audit,
+            Form::SingleObject | Form::Json => 0,
+        };
+        self.bytes(&super::audit::node(audit), &self.audit, id)
+    }
+
     fn bytes(&self, node: &Node<'_>, writer: &Writer, id: u32) -> Result<Vec<u8>, Unfit> {
         let mut out = Vec::with_capacity(4096);
         match self.form {
@@ -159,9 +176,13 @@ impl Codec {
             (Framed::Confluent(id, binary), Form::Confluent { review, .. }) if id == review => {
                 avro::read(self.review.schema(), binary)
             }
+            (Framed::Confluent(id, binary), Form::Confluent { audit, .. }) if id == audit => {
+                avro::read(self.audit.schema(), binary)
+            }
             (Framed::Confluent(id, binary), _) => avro::read(&*find(id).ok_or(Unreadable)?, binary),
             (Framed::SingleObject(print, binary), _) => {
-                let mut schemas = [self.record.schema(), self.review.schema()].into_iter();
+                let schemas = [self.record.schema(), self.review.schema(), self.audit.schema()];
+                let mut schemas = schemas.into_iter();
                 let schema = schemas.find(|schema| fingerprint(schema) == print);
                 avro::read(schema.ok_or(Unreadable)?, binary)
             }

@@ -210,11 +210,11 @@ impl Columns {
     }
 }
 
-fn named<'a>(name: &'a str, node: Node<'a>) -> (Cow<'a, str>, Node<'a>) {
+pub(super) fn named<'a>(name: &'a str, node: Node<'a>) -> (Cow<'a, str>, Node<'a>) {
     (Cow::Borrowed(name), node)
 }
 
-fn text(text: &str) -> Node<'_> {
+pub(super) fn text(text: &str) -> Node<'_> {
     Node::Text(Cow::Borrowed(text))
 }
 
@@ -326,6 +326,7 @@ fn provenance(of: &Provenance) -> Node<'_> {
         named("onnxruntime_version", text(&of.onnxruntime_version)),
         named("provider", text(&of.provider)),
         named("cpu_class", text(&of.cpu_class)),
+        named("redaction_key", of.redaction_key.as_deref().map_or(Node::Null, text)),
         named("document_digest", digest(&of.document_digest)),
         named("text_digest", of.text_digest.as_ref().map_or(Node::Null, digest)),
         named("source_topic", text(&of.position.topic)),

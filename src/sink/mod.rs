@@ -1,5 +1,6 @@
 //! `outcomes + offsets -> topics`: the only place where anything becomes visible.
 
+mod audit;
 pub mod avro;
 pub mod codec;
 pub mod json;

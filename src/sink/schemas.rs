@@ -40,6 +40,8 @@ pub struct Schemas {
     pub record: Resolved,
     /// Of the review topic.
     pub review: Resolved,
+    /// Of the audit topic.
+    pub audit: Resolved,
     /// What sluice fills.
     pub columns: Columns,
     /// Full name of the record type.
@@ -90,8 +92,9 @@ impl Schemas {
             let hint = "give a default of the column's own type, without types by name";
             problems.push(problem(&unfit.path, "the default does not fit the type", hint));
         }
+        let audit = resolved(&json!("sluice.Audit")).map_err(|problem| vec![problem])?;
         if problems.is_empty() {
-            Ok(Self { record, review, columns, record_name, defaulted })
+            Ok(Self { record, review, audit, columns, record_name, defaulted })
         } else {
             Err(problems)
         }

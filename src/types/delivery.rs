@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Sensitive;
+use super::{Key, Sensitive};
 
 /// Where a delivery stands in its topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,4 +71,17 @@ impl Delivery {
             .and_then(|header| header.value.as_ref())
             .map(|value| value.as_slice())
     }
+}
+
+/// What of a delivery may leave beside its outcomes, where identifiers must not.
+#[derive(Clone)]
+pub struct Cover {
+    /// Stands for the message key: the same for the same key.
+    pub key: Option<Sensitive<Vec<u8>>>,
+    /// Headers that can identify nobody.
+    pub headers: Vec<Header>,
+    /// Seals digests.
+    pub secret: Key,
+    /// Whether a reject carries the message as it came all the same.
+    pub shows_rejects: bool,
 }

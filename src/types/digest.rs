@@ -1,4 +1,4 @@
-//! `bytes -> Digest`: SHA-256, the one digest of the house.
+//! `bytes -> Digest`: SHA-256, the one digest of the house. With a key: [`super::Key`].
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest (FIPS 180-4), written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
+pub struct Digest(pub(super) [u8; 32]);
 
 impl Digest {
     /// The digest of one run of bytes.
@@ -27,6 +27,11 @@ impl Digest {
             }
         }
         Self(hasher.finalize().into())
+    }
+
+    /// The first 16 hexadecimal digits: 64 bits, enough to tell values of one kind apart.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(16).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Extraction, Position, Provenance, RejectCode, Sensitive};
+use super::{Extraction, Position, Provenance, Redaction, RejectCode, Sensitive};
 
 /// A stage of the way of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +22,8 @@ pub enum Room {
     Assemble,
     /// Values to a judged record.
     Validate,
+    /// Identifiers out of what leaves.
+    Redact,
     /// Outcome to topic, key and headers.
     Route,
     /// Outcome to bytes on a topic.
@@ -38,6 +40,7 @@ impl Room {
             Self::Infer => "infer",
             Self::Assemble => "assemble",
             Self::Validate => "validate",
+            Self::Redact => "redact",
             Self::Route => "route",
             Self::Sink => "sink",
         }
@@ -59,6 +62,8 @@ pub struct Record {
     pub document_id: String,
     /// What the document says.
     pub extraction: Extraction,
+    /// What was replaced in it, for the audit; the record itself does not tell.
+    pub redactions: Vec<Redaction>,
     /// Why the record says so.
     pub provenance: Provenance,
 }

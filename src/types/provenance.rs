@@ -37,9 +37,12 @@ pub struct Provenance {
     pub provider: String,
     /// Instruction class of the processor, such as `x86_64-avx512-vnni`.
     pub cpu_class: String,
-    /// Digest of the document's bytes.
+    /// Name of the key of redaction; absent where the flow does not redact.
+    pub redaction_key: Option<String>,
+    /// Digest of the document's bytes; keyed where the flow redacts.
     pub document_digest: Digest,
-    /// Digest of the extracted text in UTF-8; absent where no text was had.
+    /// Digest of the text that is published, in UTF-8; absent where no text was had, keyed where
+    /// the flow redacts.
     pub text_digest: Option<Digest>,
     /// Where the document came from.
     #[serde(skip)]

@@ -11,10 +11,11 @@ use crate::config::settings::{Compute, SettingsError};
 use crate::config::{Flow, Labels};
 use crate::error::{Fault, FaultClass};
 use crate::infer;
+use crate::redact::Redactor;
 use crate::registry::Client;
 use crate::sink::schemas::Schemas;
 use crate::text::{self, Launch};
-use crate::types::{Digest, Position, Provenance};
+use crate::types::{Digest, Key, Position, Provenance};
 use crate::validate::Rules;
 
 /// What all engines of a process share.
@@ -32,10 +33,12 @@ impl From<SettingsError> for Fault {
 }
 
 /// Loads and warms the models of `flows`, each once, and makes an engine for each flow, in order.
-/// `registry` finds the schema of an Avro envelope.
+/// `registry` finds the schema of an Avro envelope; `key` is that of redaction, which a flow that
+/// redacts cannot do without.
 pub fn build(
     compute: &Compute,
     registry: Option<&Arc<Client>>,
+    key: Option<&Key>,
     flows: Vec<Flow>,
 ) -> Result<(Base, Vec<Engine>), Fault> {
     let needs_pdfium = flows.iter().any(|flow| flow.pipeline.text.pdf_engine == PdfEngine::Pdfium);
@@ -51,7 +54,9 @@ pub fn build(
     let engines = flows
         .into_iter()
         .zip(models)
-        .map(|(flow, model)| engine(flow, model, &launch, &pool, registry))
+        .map(|(flow, model)| {
+            engine(flow, model, &Means { launch: &launch, pool: &pool, registry, key })
+        })
         .collect::<Result<_, _>>()?;
     Ok((Base { pool, launch }, engines))
 }
@@ -71,29 +76,52 @@ fn distinct_bundles(flows: &[Flow]) -> (Vec<Arc<Bundle>>, Vec<usize>) {
     (bundles, models)
 }
 
-fn engine(
-    flow: Flow,
-    model: usize,
-    launch: &Launch,
-    pool: &infer::Pool,
-    registry: Option<&Arc<Client>>,
-) -> Result<Engine, Fault> {
+/// What engines are made from, besides their flow.
+struct Means<'a> {
+    launch: &'a Launch,
+    pool: &'a infer::Pool,
+    registry: Option<&'a Arc<Client>>,
+    key: Option<&'a Key>,
+}
+
+fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> {
     let pipeline = &flow.pipeline;
     let plan = plan(&flow)?;
     let rules = Rules::new(&pipeline.rules, &pipeline.fields)
         .map_err(|problems| unchecked(&flow, &problems))?;
     let output = output_schemas(&flow, &plan)?;
-    let provenance = provenance(&flow, launch, pool, output.digest())?;
+    let redactor = redactor(&flow, means.key)?;
+    let provenance = Provenance {
+        redaction_key: redactor.as_ref().map(Redactor::key_name),
+        ..provenance(&flow, means, output.digest())?
+    };
     Ok(Engine {
         model,
         tokenizer: Tokenizer::load(&flow.bundle)?,
         plan,
         rules,
-        registry: registry.cloned(),
+        registry: means.registry.cloned(),
+        redactor,
         output: Arc::new(output),
         provenance,
         flow,
     })
+}
+
+/// What takes identifiers out of the flow's outcomes, where its pipeline asks for it.
+pub fn redactor(flow: &Flow, key: Option<&Key>) -> Result<Option<Redactor>, Fault> {
+    let Some(spec) = &flow.pipeline.redact else { return Ok(None) };
+    let Some(key) = key else {
+        let name = &flow.pipeline.name;
+        let what = format!("the pipeline `{name}` redacts, and there is no key for it");
+        return Err(Fault::plain(FaultClass::Fatal, what));
+    };
+    let labels = Labels::from(&flow.bundle);
+    let kinds = spec
+        .kinds(&labels)
+        .into_iter()
+        .filter_map(|(index, kind)| Some((index, labels.names().get(index)?.clone(), kind)));
+    Ok(Some(Redactor::new(spec, kinds, &flow.pipeline.fields, key.clone())))
 }
 
 /// What to make of which label of the flow's model.
@@ -126,13 +154,8 @@ fn unchecked(flow: &Flow, problems: &[(String, String)]) -> Fault {
     Fault::plain(FaultClass::Fatal, what)
 }
 
-fn provenance(
-    flow: &Flow,
-    launch: &Launch,
-    pool: &infer::Pool,
-    schema_digest: Digest,
-) -> Result<Provenance, Fault> {
-    let engine = pool.engine();
+fn provenance(flow: &Flow, means: &Means<'_>, schema_digest: Digest) -> Result<Provenance, Fault> {
+    let engine = means.pool.engine();
     Ok(Provenance {
         pipeline: flow.pipeline.name.clone(),
         pipeline_revision: flow.pipeline.revision.clone(),
@@ -144,10 +167,11 @@ fn provenance(
         tokenizer_digest: flow.bundle.tokenizer_digest,
         thresholds_digest: flow.bundle.manifest_digest,
         sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
-        text_engine: text::engine_version(launch, &flow.pipeline.text)?,
+        text_engine: text::engine_version(means.launch, &flow.pipeline.text)?,
         onnxruntime_version: engine.onnxruntime_version.clone(),
         provider: engine.provider.clone(),
         cpu_class: engine.cpu_class.clone(),
+        redaction_key: None,
         document_digest: Digest::of(b""),
         text_digest: None,
         position: Position { topic: Arc::from(""), partition: 0, offset: 0 },

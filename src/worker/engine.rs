@@ -14,24 +14,34 @@ use crate::config::bundle::Bundle;
 use crate::decode::{self, Decoded, Known};
 use crate::error::Fault;
 use crate::infer;
+use crate::redact::{Redactor, Subject};
 use crate::registry::Client;
 use crate::sink::codec::Codec;
 use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
-    Chunks, Delivery, Document, Extraction, Outcome, Provenance, Reason, Record, Reject,
-    RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores, record_id,
+    Chunks, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance, Reason,
+    Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores,
+    record_id,
 };
 use crate::validate::Rules;
 
 /// A part whose text waits for the model.
 pub struct Pending {
     document_id: String,
+    identifiers: Vec<Identifier>,
     text: Text,
     /// The windows for the model.
     pub chunks: Chunks,
     provenance: Provenance,
     sent: Option<Timestamp>,
+}
+
+/// What a document leaves as.
+struct Leaving {
+    extraction: Extraction,
+    text: String,
+    redactions: Vec<Redaction>,
 }
 
 /// What preparing a part gave.
@@ -51,6 +61,8 @@ pub struct Engine {
     pub(super) tokenizer: Tokenizer,
     pub(super) plan: Plan,
     pub(super) rules: Rules,
+    /// Takes identifiers out of what leaves; `None` where the pipeline does not ask for it.
+    pub(super) redactor: Option<Redactor>,
     /// Finds the schema of an Avro envelope.
     pub(super) registry: Option<Arc<Client>>,
     /// The output schemas.
@@ -69,6 +81,16 @@ impl Engine {
     pub fn codec(&self) -> Result<Codec, Fault> {
         let output = &self.flow.pipeline.output;
         Codec::connect(Arc::clone(&self.output), output, self.registry.as_deref())
+    }
+
+    /// What is the same in the provenance of all documents.
+    pub const fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// What of `delivery` may leave beside its outcomes; `None` where the flow does not redact.
+    pub fn cover(&self, delivery: &Delivery) -> Option<Cover> {
+        self.redactor.as_ref().map(|redactor| redactor.cover(delivery))
     }
 
     /// Takes a delivery apart.
@@ -96,13 +118,21 @@ impl Engine {
         };
         let provenance = self.provenance_of(delivery, document, &text);
         if let Some(reason) = self.foreign_language(&text) {
-            let record = self.record(document.id.clone(), Extraction::default(), provenance);
-            return Ok(Prepared::Ended(review(record, vec![reason], &text)));
+            // Redaction knows the model's languages only: of a text in another nothing leaves.
+            let text = match &self.redactor {
+                None => text.as_str().to_owned(),
+                Some(_) => String::new(),
+            };
+            let leaving =
+                Leaving { extraction: Extraction::default(), text, redactions: Vec::new() };
+            let outcome = self.leave(document.id.clone(), leaving, provenance, vec![reason]);
+            return Ok(Prepared::Ended(outcome));
         }
         Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle()) {
             Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
             Ok(chunks) => Prepared::Pending(Box::new(Pending {
                 document_id: document.id.clone(),
+                identifiers: document.identifiers.clone(),
                 text,
                 chunks,
                 provenance,
@@ -113,33 +143,62 @@ impl Engine {
 
     /// Judges one document by what the model said of it.
     pub fn finish(&self, pending: Pending, scores: &[WindowScores]) -> Outcome {
-        let Pending { document_id, text, chunks, provenance, sent } = pending;
+        let Pending { document_id, identifiers, text, chunks, provenance, sent } = pending;
         let (findings, flags) = infer::findings(scores, &chunks, &text, self.bundle());
         let extraction = match assemble::assemble(&findings, &flags, &text, sent, &self.plan) {
             Ok(extraction) => extraction,
             Err(reject) => return Outcome::Reject(reject),
         };
-        match self.rules.judge(&extraction) {
-            Err(reject) => Outcome::Reject(reject),
-            Ok(reasons) => {
-                let record = self.record(document_id, extraction, provenance);
-                if reasons.is_empty() {
-                    Outcome::Record(Box::new(record))
-                } else {
-                    review(record, reasons, &text)
+        let reasons = match self.rules.judge(&extraction) {
+            Ok(reasons) => reasons,
+            Err(reject) => return Outcome::Reject(reject),
+        };
+        let leaving = match &self.redactor {
+            None => {
+                let text = text.as_str().to_owned();
+                Leaving { extraction, text, redactions: Vec::new() }
+            }
+            Some(redactor) => {
+                let digest = provenance.document_digest;
+                let subject = Subject { identifiers: &identifiers, digest };
+                let redacted = redactor.redact(&text, &findings, &extraction, subject);
+                Leaving {
+                    extraction: redacted.extraction,
+                    text: redacted.text.as_str().to_owned(),
+                    redactions: redacted.redactions,
                 }
             }
-        }
+        };
+        self.leave(document_id, leaving, provenance, reasons)
     }
 
-    fn record(
+    /// The record, or with reasons the review, of what leaves.
+    fn leave(
         &self,
         document_id: String,
-        extraction: Extraction,
+        leaving: Leaving,
         provenance: Provenance,
-    ) -> Record {
+        reasons: Vec<Reason>,
+    ) -> Outcome {
+        let Leaving { extraction, text, redactions } = leaving;
         let id = record_id(&self.flow.pipeline.name, &provenance.position, provenance.part);
-        Record { id, document_id, extraction, provenance }
+        let (document_id, provenance) = match &self.redactor {
+            None => (document_id, provenance),
+            Some(redactor) => (
+                redactor.document_id(&document_id, &provenance.position),
+                Provenance {
+                    document_digest: redactor.seal(provenance.document_digest),
+                    text_digest: Some(redactor.seal(Digest::of(text.as_bytes()))),
+                    ..provenance
+                },
+            ),
+        };
+        let record = Record { id, document_id, extraction, redactions, provenance };
+        if reasons.is_empty() {
+            return Outcome::Record(Box::new(record));
+        }
+        let text = Sensitive::new(text);
+        Outcome::Review(Box::new(Review { record, reasons, text }))
     }
 
     fn provenance_of(&self, delivery: &Delivery, document: &Document, text: &Text) -> Provenance {
@@ -164,11 +223,6 @@ impl Engine {
             ),
         })
     }
-}
-
-fn review(record: Record, reasons: Vec<Reason>, text: &Text) -> Outcome {
-    let text = Sensitive::new(text.as_str().to_owned());
-    Outcome::Review(Box::new(Review { record, reasons, text }))
 }
 
 /// The refusal for a bug that was met in `room`.

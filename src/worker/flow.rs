@@ -15,12 +15,13 @@ use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics, Stage};
 use crate::queue::{FairQueue, FlowId};
-use crate::route::{Payload, Router};
+use crate::route::{Origin, Payload, Router};
 use crate::shutdown::{Shutdown, Stop};
 use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
 use crate::types::{
-    Delivery, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review, Room,
+    Audit, Delivery, Digest, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review,
+    Room,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
@@ -43,6 +44,11 @@ impl Payload for Bytes {
         self.0.review(review).map_err(|error| unfit(&error))
     }
 
+    #[expect(clippy::expect_used, reason = "the shipped schema takes every entry, as a test shows")]
+    fn audit(&self, audit: &Audit<'_>) -> Vec<u8> {
+        self.0.audit(audit).expect("an audit entry fits its schema")
+    }
+
     fn content_type(&self) -> &'static str {
         self.0.content_type()
     }
@@ -60,7 +66,7 @@ pub struct Work {
     pub flow: FlowId,
     ticket: Ticket,
     delivery: Delivery,
-    parts: Mutex<Parts<Outgoing>>,
+    parts: Mutex<Parts<Vec<Outgoing>>>,
 }
 
 /// The messages of a delivery's parts: they leave together and in the order of the parts, in
@@ -94,15 +100,23 @@ impl<T> Parts<T> {
 }
 
 impl Work {
-    fn parts(&self) -> MutexGuard<'_, Parts<Outgoing>> {
+    fn parts(&self) -> MutexGuard<'_, Parts<Vec<Outgoing>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Which part of a delivery.
+#[derive(Clone, Copy)]
+struct Which {
+    part: Part,
+    /// Digest of its document; `None` where no document was had.
+    digest: Option<Digest>,
 }
 
 /// A part that comes back from the model.
 pub struct Finished {
     work: Arc<Work>,
-    part: Part,
+    which: Which,
     pending: Pending,
     answer: Answer,
     submitted: Instant,
@@ -204,8 +218,14 @@ impl Running {
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
             Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
-                let outgoing = self.router.tombstone(&work.delivery, policy);
-                self.settle(work, outgoing);
+                let cover = self.engine.cover(&work.delivery);
+                let origin = Origin {
+                    delivery: &work.delivery,
+                    cover: cover.as_ref(),
+                    part: Part::WHOLE,
+                    digest: None,
+                };
+                self.settle(work, self.router.tombstone(&origin, policy));
             }
             Ok(Ok(Ok(Decoded::Parts(pieces)))) => {
                 *work.parts() = Parts::of(pieces.len());
@@ -213,7 +233,10 @@ impl Running {
                 for Piece { part, document } in pieces {
                     match document {
                         Ok(document) => self.prepare_part(work, part, &document, reader),
-                        Err(reject) => self.end(work, part, &Outcome::Reject(reject)),
+                        Err(reject) => {
+                            let which = Which { part, digest: None };
+                            self.end(work, which, &Outcome::Reject(reject));
+                        }
                     }
                 }
             }
@@ -249,15 +272,16 @@ impl Running {
         let prepared = catch_unwind(AssertUnwindSafe(|| {
             self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
         }));
+        let which = Which { part, digest: Some(document.digest) };
         match prepared {
-            Err(_) => self.end(work, part, &panicked(Room::Text)),
+            Err(_) => self.end(work, which, &panicked(Room::Text)),
             Ok(None) => {}
-            Ok(Some(Prepared::Ended(outcome))) => self.end(work, part, &outcome),
-            Ok(Some(Prepared::Pending(pending))) => self.submit(work, part, *pending),
+            Ok(Some(Prepared::Ended(outcome))) => self.end(work, which, &outcome),
+            Ok(Some(Prepared::Pending(pending))) => self.submit(work, which, *pending),
         }
     }
 
-    fn submit(self: &Arc<Self>, work: &Arc<Work>, part: Part, pending: Pending) {
+    fn submit(self: &Arc<Self>, work: &Arc<Work>, which: Which, pending: Pending) {
         let tokens = pending.chunks.tokens.len();
         self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
@@ -270,7 +294,7 @@ impl Running {
         let submitted = Instant::now();
         let done = move |answer| {
             // A closed channel means that the worker ends.
-            drop(finished.send(Finished { work, part, pending, answer, submitted }));
+            drop(finished.send(Finished { work, which, pending, answer, submitted }));
         };
         let model = self.engine.model;
         self.shared.infer.submit(Job {
@@ -305,7 +329,7 @@ impl Running {
     }
 
     fn finish(&self, finished: Finished) {
-        let Finished { work, part, pending, answer, .. } = finished;
+        let Finished { work, which, pending, answer, .. } = finished;
         let outcome = match answer {
             Answer::Cancelled => return,
             Answer::Reject(reject) => Outcome::Reject(reject),
@@ -314,23 +338,28 @@ impl Running {
                 catch_unwind(finish).unwrap_or_else(|_| panicked(Room::Assemble))
             }
         };
-        self.end(&work, part, &outcome);
+        self.end(&work, which, &outcome);
     }
 
     /// The delivery as a whole is refused.
     fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
         *work.parts() = Parts::of(1);
-        self.end(work, Part::WHOLE, outcome);
+        self.end(work, Which { part: Part::WHOLE, digest: None }, outcome);
     }
 
     /// One part has ended; the last one settles the delivery.
-    fn end(&self, work: &Arc<Work>, part: Part, outcome: &Outcome) {
-        let route = |outcome: &Outcome| self.router.route(outcome, &work.delivery, part);
+    fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
+        let Which { part, digest } = which;
+        let route = |outcome: &Outcome| {
+            let cover = self.engine.cover(&work.delivery);
+            let cover = cover.as_ref();
+            self.router.route(outcome, &Origin { delivery: &work.delivery, cover, part, digest })
+        };
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
         let all = work.parts().end(part.number, outgoing);
         if let Some(all) = all {
-            self.settle(work, all);
+            self.settle(work, all.into_iter().flatten().collect());
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use build::{Base, build, output_schemas, plan};
+pub use build::{Base, build, output_schemas, plan, redactor};
 pub use engine::{Engine, Pending, Prepared};
 
 use self::flow::{Bytes, Finished, Running, Shared};
@@ -147,7 +147,7 @@ impl Worker {
         let transactional_id = settings.kafka.transactional_id(&engine.flow)?;
         let output = engine.flow.pipeline.output.clone();
         let codec = engine.codec()?;
-        let router = Router::new(engine.flow.pipeline.name.clone(), output, Bytes(codec));
+        let router = Router::new(engine.provenance().clone(), output, Bytes(codec));
         let (running, finished) = Running::new(id, engine, router, self.shared.clone());
         let pipeline = &running.engine.flow.pipeline;
         let connection = connection(&settings.kafka)?;

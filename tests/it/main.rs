@@ -1,6 +1,8 @@
 //! One binary for all integration tests.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bundles;
 #[cfg(test)]
 #[cfg(feature = "test-data")]
@@ -11,6 +13,8 @@ mod delivery;
 mod eval;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod leaks;
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]

@@ -28,6 +28,7 @@ fn output() -> Output {
         record_topic: unique("records"),
         review_topic: unique("reviews"),
         reject_topic: unique("rejects"),
+        audit_topic: Some(unique("audits")),
         format: Format::Avro,
         schema: "record.avsc".to_owned(),
         message_bytes_max: 1_000_000,
@@ -40,9 +41,12 @@ fn connected(output: &Output, more: &[serde_json::Value]) -> Result<Codec, Fault
 
 fn register(output: &Output, more: &[serde_json::Value]) {
     let schemas = schemas(more);
-    for (topic, schema) in
-        [(&output.record_topic, &schemas.record), (&output.review_topic, &schemas.review)]
-    {
+    let audit_topic = output.audit_topic.as_ref().expect("an audit");
+    for (topic, schema) in [
+        (&output.record_topic, &schemas.record),
+        (&output.review_topic, &schemas.review),
+        (audit_topic, &schemas.audit),
+    ] {
         client().register(&subject(topic), &schema.json).expect("the registry takes it");
     }
 }
@@ -61,9 +65,11 @@ fn a_schema_that_is_not_registered_is_fatal_and_names_the_command() {
 fn a_registered_schema_is_found_without_registering_and_its_records_read_back_by_id() {
     let output = output();
     register(&output, &[]);
-    let codec = connected(&output, &[]).expect("both schemas are registered");
-    let Form::Confluent { record, review } = codec.form() else { panic!("a registry is there") };
-    assert_ne!(record, review);
+    let codec = connected(&output, &[]).expect("all schemas are registered");
+    let Form::Confluent { record, review, audit } = codec.form() else {
+        panic!("a registry is there")
+    };
+    assert!(record != review && review != audit && audit != record);
     let body = codec.record(&sample()).expect("the record fits");
     assert_eq!(body[1..5], record.to_be_bytes());
     // Another process reads by the id alone.

@@ -206,7 +206,7 @@ fn extraction(fields: Vec<PlainField>, flags: Vec<PlainFlag>) -> Extraction {
     }
 }
 
-fn provenance(offset: i64, has_text: bool) -> Provenance {
+pub(crate) fn provenance(offset: i64, has_text: bool) -> Provenance {
     let name = || "name".to_owned();
     let digest = Digest::of(&offset.to_be_bytes());
     Provenance {
@@ -224,6 +224,7 @@ fn provenance(offset: i64, has_text: bool) -> Provenance {
         onnxruntime_version: name(),
         provider: name(),
         cpu_class: name(),
+        redaction_key: None,
         document_digest: digest,
         text_digest: has_text.then_some(digest),
         position: Position { topic: "in".into(), partition: 3, offset },
@@ -274,10 +275,11 @@ pub(crate) fn sample() -> Record {
     });
     let extraction = Extraction { fields, flags: flags.to_vec() };
     let id = "contracts/in/3/9/7".to_owned();
-    Record { id, document_id: "lease-7".to_owned(), extraction, provenance: provenance(9, true) }
+    let (document_id, provenance) = ("lease-7".to_owned(), provenance(9, true));
+    Record { id, document_id, extraction, redactions: Vec::new(), provenance }
 }
 
-fn codec(form: Form) -> Codec {
+pub(crate) fn codec(form: Form) -> Codec {
     Codec::new(schemas(&[]), form).expect("the schemas were checked")
 }
 
@@ -285,7 +287,7 @@ fn read(codec: &Codec, body: &[u8]) -> Json {
     codec.read(body, &|_| None).expect("what was written reads back")
 }
 
-const CONFLUENT: Form = Form::Confluent { record: 258, review: 7 };
+pub(crate) const CONFLUENT: Form = Form::Confluent { record: 258, review: 7, audit: 9 };
 
 #[test]
 fn a_record_is_typed_columns_with_evidence_and_provenance() {
@@ -326,7 +328,7 @@ fn both_avro_framings_are_as_published() {
 
 #[test]
 fn another_id_is_looked_up_and_garbage_is_unreadable() {
-    let old = codec(Form::Confluent { record: 1, review: 2 });
+    let old = codec(Form::Confluent { record: 1, review: 2, audit: 3 });
     let new = codec(CONFLUENT);
     let body = old.record(&sample()).unwrap();
     assert!(new.read(&body, &|_| None).is_err());
@@ -415,6 +417,7 @@ proptest! {
             id: format!("contracts/in/3/{offset}/7"),
             document_id,
             extraction: extraction(fields, flags),
+            redactions: Vec::new(),
             provenance: provenance(offset, has_text),
         };
         let json = codec(Form::Json);

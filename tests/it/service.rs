@@ -128,6 +128,28 @@ fn what_is_missing_at_the_start_is_named_with_its_remedy() {
 }
 
 #[test]
+fn a_flow_that_redacts_does_not_start_without_a_fit_key() {
+    let flow = Flow::new(1, "redact:\n  rules: [email]\n");
+    let run = |key: Option<&str>| {
+        let args = ["run", flow.dir(), "--listen", "127.0.0.1:0", "--brokers", kafka::brokers()];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.args(args).env("SLUICE_INSTANCE", "a").env_remove("SLUICE_REDACT_KEY");
+        let output = command.envs(key.map(|key| ("SLUICE_REDACT_KEY", key))).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (key, expected) in [
+        (None, "is missing, and the pipeline `contracts` redacts"),
+        (Some("too short"), "is shorter than 16 bytes"),
+        (Some("long enough, with a break\n"), "begins or ends with white space"),
+    ] {
+        let (code, told) = run(key);
+        assert!(code == Some(64) && told.contains("SLUICE_REDACT_KEY: "), "{code:?} {told}");
+        assert!(told.contains(expected), "{told}");
+        assert!(key.is_none_or(|key| !told.contains(key.trim())), "{told}");
+    }
+}
+
+#[test]
 fn extract_gives_one_line_per_document_and_exit_code_zero() {
     let dir = contracts();
     let samples = dir.join("samples");

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use super::tidy_code::{bare, imports};
 
 /// Stages of the way of a document. Each knows the leaves and no other stage.
-const ROOMS: &[&str] =
-    &["assemble", "chunk", "decode", "infer", "route", "sink", "source", "text", "validate"];
+const ROOMS: &[&str] = &[
+    "assemble", "chunk", "decode", "infer", "redact", "route", "sink", "source", "text", "validate",
+];
 
 /// What any module may know. Leaves know leaves only.
 const LEAVES: &[&str] =
@@ -28,6 +29,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
     ("axum", &["src/health.rs"]),
     ("clap", &["src/cli/", "src/config/", "src/eval/"]),
+    ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
     ("ort", &["src/infer/"]),
@@ -47,7 +49,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms without IO, clock or chance, and what they must not name.
-const PURE: &[&str] = &["assemble", "chunk", "decode", "route", "validate"];
+const PURE: &[&str] = &["assemble", "chunk", "decode", "redact", "route", "validate"];
 const IMPURE: &[&str] = &[
     "Instant",
     "SystemTime",

@@ -86,7 +86,7 @@ impl Cluster {
     }
 }
 
-/// Topics that a flow publishes to.
+/// Topics that a flow publishes its outcomes to.
 pub(super) fn outputs_of(flow: &Flow) -> Vec<String> {
     let output = &flow.pipeline.output;
     vec![output.record_topic.clone(), output.review_topic.clone(), output.reject_topic.clone()]
@@ -95,6 +95,7 @@ pub(super) fn outputs_of(flow: &Flow) -> Vec<String> {
 fn topics_of(flow: &Flow) -> Vec<String> {
     let mut topics = outputs_of(flow);
     topics.push(flow.pipeline.input.topic.clone());
+    topics.extend(flow.pipeline.output.audit_topic.clone());
     topics
 }
 

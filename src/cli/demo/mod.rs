@@ -18,7 +18,7 @@ use self::outcomes::Shown;
 use super::table::{self, Row};
 use super::{Failure, load_all, say, say_aside};
 use crate::config::Flow;
-use crate::config::samples::{Sample, samples};
+use crate::config::samples::{Sample, sample_key, samples};
 use crate::config::settings::{self, Compute, GroupProtocol, LogFormat, Settings};
 use crate::error::{Fault, FaultClass};
 use crate::shutdown::Stop;
@@ -62,7 +62,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     say_aside("loading the models\n");
 
     let settings = settings(args, &cluster);
-    let (base, engines) = worker::build(&settings.compute, None, flows)?;
+    let (base, engines) = worker::build(&settings.compute, None, sample_key().as_ref(), flows)?;
     let mut shown = Vec::with_capacity(engines.len());
     for (engine, samples) in engines.iter().zip(&samples) {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
@@ -118,6 +118,7 @@ fn rename_topics(flow: &mut Flow) {
     own(&mut pipeline.output.record_topic);
     own(&mut pipeline.output.review_topic);
     own(&mut pipeline.output.reject_topic);
+    pipeline.output.audit_topic.iter_mut().for_each(own);
     pipeline.input.group = Some(format!("sluice-demo-{}.{}", std::process::id(), pipeline.name));
 }
 

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod figures;
+mod identifiers;
 mod logs;
 mod notes;
 mod pdf_corpus;

@@ -65,6 +65,8 @@ pub(crate) struct Report {
     pub(crate) unexpected: Vec<String>,
     /// Outcomes whose source or key contradicts their record id or its input, by record id.
     pub(crate) contradictory: Vec<String>,
+    /// Record ids whose entries in the audit are not those of their outcomes, one each.
+    pub(crate) unaudited: Vec<String>,
 }
 
 impl Report {
@@ -76,15 +78,16 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lost, duplicated, swapped, unexpected, contradictory } = self;
+        let Self { lost, duplicated, swapped, unexpected, contradictory, unaudited } = self;
         writeln!(
             out,
-            "{} lost, {} duplicated, {} swapped, {} unexpected, {} contradictory",
+            "{} lost, {} duplicated, {} swapped, {} unexpected, {} contradictory, {} unaudited",
             lost.len(),
             duplicated.len(),
             swapped.len(),
             unexpected.len(),
-            contradictory.len()
+            contradictory.len(),
+            unaudited.len()
         )?;
         // The first few of each name the fault; thousands bury it.
         lost.iter().take(10).try_for_each(|id| writeln!(out, "lost {id}"))?;
@@ -94,7 +97,8 @@ impl fmt::Display for Report {
             .try_for_each(|(id, k)| writeln!(out, "duplicated {id} {k:?}"))?;
         swapped.iter().take(10).try_for_each(|(a, b)| writeln!(out, "swapped {a} and {b}"))?;
         unexpected.iter().take(10).try_for_each(|id| writeln!(out, "unexpected {id}"))?;
-        contradictory.iter().take(10).try_for_each(|id| writeln!(out, "contradictory {id}"))
+        contradictory.iter().take(10).try_for_each(|id| writeln!(out, "contradictory {id}"))?;
+        unaudited.iter().take(10).try_for_each(|id| writeln!(out, "unaudited {id}"))
     }
 }
 
@@ -129,6 +133,20 @@ pub(crate) fn check(pipeline: &str, inputs: &[Input], outcomes: &[Outcome]) -> R
     report.duplicated = several.map(|(id, kinds)| ((*id).to_owned(), kinds.clone())).collect();
     report.swapped = swaps(outcomes);
     report
+}
+
+/// Compares outcomes with the entries of the audit (record id and kind): as many of each as there
+/// are outcomes, and none besides.
+pub(crate) fn check_audit(outcomes: &[Outcome], entries: &[(String, Kind)], report: &mut Report) {
+    let mut open: BTreeMap<(&str, Kind), i64> = BTreeMap::new();
+    for outcome in outcomes {
+        *open.entry((&outcome.record_id, outcome.kind)).or_default() += 1;
+    }
+    for (record_id, kind) in entries {
+        *open.entry((record_id, *kind)).or_default() -= 1;
+    }
+    let unequal = open.into_iter().filter(|(_, count)| *count != 0);
+    report.unaudited = unequal.map(|((record_id, _), _)| record_id.to_owned()).collect();
 }
 
 /// Order is promised, and can be seen, within one key of one source partition in one output partition.
@@ -277,6 +295,26 @@ mod tests {
         assert_eq!(report, Report { contradictory: contradictory.clone(), ..Report::default() });
         let report = broken(|outcomes| outcomes[0].source_partition = 1);
         assert_eq!(report, Report { contradictory, ..Report::default() });
+    }
+
+    #[test]
+    fn an_audit_that_lacks_doubles_or_invents_an_entry_is_reported() {
+        let (inputs, outcomes) = clean();
+        let entries: Vec<_> = outcomes.iter().map(|it| (it.record_id.clone(), it.kind)).collect();
+        let unaudited = |entries: &[(String, Kind)]| {
+            let mut report = check("contracts", &inputs, &outcomes);
+            check_audit(&outcomes, entries, &mut report);
+            report.unaudited
+        };
+        let first = entries[0].0.as_str();
+        assert!(unaudited(&entries).is_empty());
+        assert_eq!(unaudited(&entries[1..]), [first]);
+        let with = |entry: (String, Kind)| [entries.clone(), vec![entry]].concat();
+        assert_eq!(unaudited(&with(entries[0].clone())), [first]);
+        assert_eq!(unaudited(&with(("x".to_owned(), Kind::Record))), ["x"]);
+        let mut other = entries.clone();
+        other[0].1 = Kind::Reject;
+        assert_eq!(unaudited(&other), [first, first]);
     }
 
     #[test]

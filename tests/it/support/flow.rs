@@ -15,6 +15,9 @@ use super::{unique, wait_for};
 /// Name of the pipeline, where a test does not choose one.
 const PIPELINE: &str = "contracts";
 
+/// Key of redaction, for the flows that redact.
+pub(crate) const REDACT_KEY: &str = "a key for the tests of redaction";
+
 /// A pipeline folder and its topics.
 pub(crate) struct Flow {
     _folder: TempDir,
@@ -26,6 +29,7 @@ pub(crate) struct Flow {
     pub(crate) record: String,
     pub(crate) review: String,
     pub(crate) reject: String,
+    pub(crate) audit: String,
 }
 
 /// What a test may choose.
@@ -89,6 +93,7 @@ impl Flow {
         let input = topic("documents", &large);
         let record = topic("records", &[]);
         let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
+        let audit = topic("audits", &[]);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
         let yaml = source
@@ -97,7 +102,10 @@ impl Flow {
             .replace("contracts.reviews", &review)
             .replace("contracts.rejects", &reject)
             .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
-            .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
+            .replace(
+                "\noutput:\n",
+                &format!("\noutput:\n  format: {format}\n  audit_topic: {audit}\n"),
+            );
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
             &format!("  topic: {input}\n  group: {}\n{more}", unique("group")),
@@ -110,7 +118,7 @@ impl Flow {
         std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
         let (name, servers) = (name.to_owned(), servers.to_owned());
         let prefix = unique("flow");
-        Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject }
+        Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject, audit }
     }
 
     /// The folder, for the command line.
@@ -128,7 +136,8 @@ impl Flow {
         // Pipelines of all tests have one name; without a prefix of its own, each would fence the
         // workers of the others.
         all.extend(["--transactional-prefix", &self.prefix]);
-        Process::sluice(&all, &[("SLUICE_INSTANCE", instance)])
+        let key = ("SLUICE_REDACT_KEY", REDACT_KEY);
+        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key])
     }
 
     /// All outcomes that a `read_committed` reader sees now, by topic.
@@ -186,7 +195,10 @@ impl Flow {
             .collect();
         let outcomes: Vec<_> =
             self.seen().into_iter().map(|(kind, seen)| outcome(kind, &seen)).collect();
-        checker::check(&self.name, &inputs, &outcomes)
+        let mut report = checker::check(&self.name, &inputs, &outcomes);
+        let entries: Vec<_> = kafka::read_committed_all(&self.audit).iter().map(entry).collect();
+        checker::check_audit(&outcomes, &entries, &mut report);
+        report
     }
 }
 
@@ -219,7 +231,19 @@ fn outcome(kind: Kind, seen: &Seen) -> Outcome {
     }
 }
 
-/// The body of a record or review as JSON.
+/// Record id and outcome of an entry of the audit.
+fn entry(seen: &Seen) -> (String, Kind) {
+    let body = json(seen);
+    let kind = match body["outcome"].as_str().unwrap() {
+        "record" => Kind::Record,
+        "review" => Kind::Review,
+        "reject" => Kind::Reject,
+        other => panic!("no outcome is called {other}"),
+    };
+    (body["record_id"].as_str().unwrap().to_owned(), kind)
+}
+
+/// The body of a record, a review or an entry of the audit as JSON.
 pub(crate) fn json(seen: &Seen) -> Value {
     serde_json::from_slice(seen.payload.as_deref().unwrap()).unwrap()
 }
