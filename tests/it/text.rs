@@ -111,7 +111,7 @@ fn paragraphs_of_a_pdf_are_parted_by_blank_lines() {
     assert_eq!(
         pages,
         [
-            "10. Licence\n\nHealthGate grants to the publishers\na licence to its software for:\n\
+            "10. Licence\n\nHealthGate grants to the publishers\na licence to its software for:\n\n\
              (a) the purposes of this agreement\n\n(b) what the publishers of\n",
             "this agreement want\n\n11. Term\nIt ends in May\n\nSource: a register, 11/8/1999\n",
         ]
