@@ -102,10 +102,8 @@ impl Flow {
             .replace("contracts.reviews", &review)
             .replace("contracts.rejects", &reject)
             .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
-            .replace(
-                "\noutput:\n",
-                &format!("\noutput:\n  format: {format}\n  audit_topic: {audit}\n"),
-            );
+            .replace("contracts.audit", &audit)
+            .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
             &format!("  topic: {input}\n  group: {}\n{more}", unique("group")),
