@@ -4,8 +4,8 @@
 //! same with slashes, RFC 3164 and `ctime`, Apache's access log, RFC 5322, seconds to nanoseconds
 //! since 1970, and else one date of [`super::date`] with one time of day ("July 13, 2017 at 2:30
 //! PM PST"). Zones are offsets, `Z`, `UTC`, `GMT` and the North American ones of RFC 5322,
-//! section 4.3. A timestamp without a year takes the year that puts it nearest to when its message
-//! was sent. Deliberately asks no clock and no zone database.
+//! section 4.3. A timestamp without a year takes the last one that does not put it after its message was
+//! sent. Deliberately asks no clock and no zone database.
 
 use std::sync::LazyLock;
 
@@ -127,21 +127,26 @@ fn stated(
     let year = part("year").or_else(|| part("year_last"));
     let date = match year {
         Some(year) => Date::new(year.parse().ok()?, month, day).ok()?,
-        None => nearest(month, day, time, stated.or(zone).unwrap_or(Offset::UTC), sent?)?,
+        None => last_before(month, day, time, stated.or(zone).unwrap_or(Offset::UTC), sent?)?,
     };
     Some(Stated { time: date.to_datetime(time), offset: stated })
 }
 
-/// The day of the year in which the time stands nearest to `sent`: a message of New Year's Eve may
-/// be sent after midnight.
-fn nearest(month: i8, day: i8, time: Time, offset: Offset, sent: Timestamp) -> Option<Date> {
+/// How far a clock may run ahead of the one that dated the message.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// Years to look back, so that a 29 February is found across a century without one.
+const BACK_YEARS: i16 = 8;
+
+/// The last such day that is not after `sent`, but for clocks that differ: what is reported has
+/// happened.
+fn last_before(month: i8, day: i8, time: Time, offset: Offset, sent: Timestamp) -> Option<Date> {
     let year = offset.to_datetime(sent).year();
-    let dates = (-1..=1).filter_map(|step| Date::new(year.checked_add(step)?, month, day).ok());
-    let distance = |date: &Date| {
+    let years = (-1..=BACK_YEARS).filter_map(|back| year.checked_sub(back));
+    let mut dates = years.filter_map(|year| Date::new(year, month, day).ok());
+    dates.find(|date| {
         let moment = offset.to_timestamp(date.to_datetime(time)).ok();
-        moment.map_or(SignedDuration::MAX, |moment| moment.duration_since(sent).abs())
-    };
-    dates.min_by_key(distance)
+        moment.is_some_and(|moment| moment.duration_since(sent) <= AHEAD_MAX)
+    })
 }
 
 fn time(captures: &Captures<'_>) -> Option<Time> {
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_year_is_the_one_nearest_to_when_the_message_was_sent() {
+    fn a_missing_year_is_the_last_before_the_message_was_sent() {
         let check = |raw, sent, expected| {
             assert_eq!(shown(raw, Some("Z"), Some(sent)), expected, "{raw}");
         };
@@ -284,6 +289,7 @@ mod tests {
         check("Dec 31 23:59:59", "2024-01-01T00:00:03Z", "2023-12-31T23:59:59Z");
         check("Jan  1 00:00:01", "2023-12-31T23:59:59Z", "2024-01-01T00:00:01Z");
         check("Oct 7 at 16:38", "2025-10-08T09:00:00Z", "2025-10-07T16:38:00Z");
+        check("Mar 27 13:06:56", "2026-11-22T00:00:00Z", "2026-03-27T13:06:56Z");
         check("Feb 29 12:00:00", "2025-02-27T12:00:00Z", "2024-02-29T12:00:00Z");
     }
 

@@ -180,7 +180,8 @@ pub enum FieldKind {
     Class,
     /// A date with a time of day: ISO 8601, RFC 3339, RFC 5424, RFC 3164 and log4j forms, Apache's
     /// access log, seconds or milliseconds since 1970. One without a year (RFC 3164) takes the
-    /// year that puts it nearest to the timestamp of its Kafka message, and is unread without one.
+    /// last year that does not put it after the timestamp of its Kafka message, and is unread
+    /// without one.
     Timestamp,
     /// A whole number in digits or words. With a unit of time it is a count of years
     /// ("36-year-old"); any other unit of time ("six weeks") is unread.
