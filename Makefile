@@ -56,7 +56,7 @@ bench: tools runtime ## the benchmarks of benches/
 
 check-pipelines: tools runtime ## sluice check and sluice test on every folder of pipelines/
 	@cargo build --locked --release
-	@for dir in pipelines/*/; do for verb in check test; do cargo run --locked --release --quiet -- $$verb "$$dir"; done; done
+	@for verb in check test; do cargo run --locked --release --quiet -- $$verb pipelines/*/; done
 
 ci: ## what CI runs
 	.ci/run

@@ -6,7 +6,7 @@
 //! changes with every version, which is its purpose.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
@@ -24,12 +24,12 @@ const CONFIDENCE_TOLERANCE: f64 = 0.02;
 /// Differences that are told for one sample.
 const DIFFERENCES_MAX: usize = 10;
 
-/// Compare a pipeline's samples with its expected outcomes.
+/// Compare the samples of pipelines with their expected outcomes.
 #[derive(Args)]
 pub(super) struct TestArgs {
-    /// Pipeline folder
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    /// Pipeline folders
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
     /// Write what comes out as the new expectation, to be reviewed
     #[arg(long)]
     accept: bool,
@@ -38,11 +38,22 @@ pub(super) struct TestArgs {
 }
 
 pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
+    let mut failed = 0;
+    for dir in &args.dirs {
+        if args.dirs.len() > 1 {
+            say(&format!("{}:", dir.display()))?;
+        }
+        failed += test_one(dir, args)?;
+    }
+    if failed == 0 { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Tests one pipeline, or accepts its outcomes; gives the count of samples that failed.
+fn test_one(dir: &Path, args: &TestArgs) -> Result<usize, Failure> {
     let fault = |what: String, error| Fault::new(FaultClass::Fatal, what, error);
-    let samples = samples(&args.dir).map_err(|error| {
-        fault(format!("reading `{}`", args.dir.join("samples").display()), error)
-    })?;
-    let offline = Offline::load(&args.dir, &args.means, KeyFrom::Samples)?;
+    let samples = samples(dir)
+        .map_err(|error| fault(format!("reading `{}`", dir.join("samples").display()), error))?;
+    let offline = Offline::load(dir, &args.means, KeyFrom::Samples)?;
     let inputs = samples.iter().enumerate().map(|(number, sample)| {
         let kind = media_type_of(&sample.path);
         Ok((sample.name.clone(), delivery_of_file(&sample.path, kind, position(number))?))
@@ -72,11 +83,12 @@ pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
         }
     }
     if args.accept {
-        return say(&format!("accepted {} outcomes; review them before you commit", samples.len()));
+        say(&format!("accepted {} outcomes; review them before you commit", samples.len()))?;
+        return Ok(0);
     }
     let passed = samples.len() - failed;
     say(&format!("{passed} passed, {failed} failed"))?;
-    if failed == 0 { Ok(()) } else { Err(Failure::Told) }
+    Ok(failed)
 }
 
 /// The outcome of the only part, or those of several as a list.

@@ -42,7 +42,7 @@ enum Command {
     New(new::NewArgs),
     /// Look for mistakes in pipeline folders; all at once
     Check(check::CheckArgs),
-    /// Compare a pipeline's samples with its expected outcomes
+    /// Compare the samples of pipelines with their expected outcomes
     Test(golden::TestArgs),
     /// Measure a pipeline's model on annotated data
     Eval(EvalArgs),
