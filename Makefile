@@ -16,7 +16,7 @@ need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu:
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
-demo: tools runtime ## run the main job on sample contracts, BROKERS=host:port for a real cluster
+demo: tools runtime ## run the samples of all pipelines, BROKERS=host:port for a real cluster
 	@cargo build --locked --release
 	@cargo run --locked --release --quiet -- demo $(if $(BROKERS),--brokers '$(BROKERS)')
 

@@ -134,6 +134,9 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How labels of identifiers begin; a head of nothing else is for redaction.
+const IDENTIFIER: &str = "phi_";
+
 /// One column of the draft.
 struct Column {
     name: String,
@@ -147,6 +150,8 @@ struct Draft<'a> {
     name: &'a str,
     columns: Vec<Column>,
     flags: Vec<String>,
+    /// The head that marks identifiers of persons.
+    identifiers: Option<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -160,7 +165,13 @@ impl<'a> Draft<'a> {
                 Failure::Usage(told.join("; "))
             })?;
         let mut columns: Vec<Column> = Vec::new();
+        let mut identifiers = None;
         for head in labels.heads() {
+            let mut names = labels.names().get(head.labels.clone()).into_iter().flatten();
+            if names.all(|name| name.starts_with(IDENTIFIER)) {
+                identifiers = Some(head.name.clone());
+                continue;
+            }
             let (key, names) = match head.kind {
                 HeadKind::Classes => ("head", vec![head.name.clone()]),
                 HeadKind::Multilabel | HeadKind::Entities => {
@@ -174,7 +185,7 @@ impl<'a> Draft<'a> {
             }
         }
         let flags = plan.flag_names().map(str::to_owned).collect();
-        Ok(Self { name, columns, flags })
+        Ok(Self { name, columns, flags, identifiers })
     }
 
     fn pipeline(&self, model: &str) -> String {
@@ -198,8 +209,12 @@ impl<'a> Draft<'a> {
         if !self.flags.is_empty() {
             text += "\nflags:\n  column: flags\n";
         }
+        if let Some(head) = &self.identifiers {
+            text += "\n# Identifiers of persons leave replaced; the key is SLUICE_REDACT_KEY.\n";
+            text.extend(["redact:\n  head: ", head, "\n"]);
+        }
         text += "\n# What must hold before a record is published; what does not goes to people, or \
-                 is refused:\n# rules:\n#   - rule: required\n#     field: NAME\n";
+                 is refused:\n# rules:\n#   - rule: required\n#     field: COLUMN\n";
         text + &format!(
             "\noutput:\n  record_topic: {name}.records\n  review_topic: {name}.reviews\n  \
              reject_topic: {name}.rejects\n"

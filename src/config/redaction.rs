@@ -21,6 +21,8 @@ pub enum IdentifierKind {
     Name,
     /// Anything smaller than a state: street, town, zip code, hospital.
     Place,
+    /// A date of birth; always masked, since with any other date it tells an age above 89.
+    BirthDate,
     /// A day, or a day and a month; a year alone is none.
     Date,
     /// An age; only above 89 is it one that identifies.
@@ -47,9 +49,10 @@ pub enum IdentifierKind {
 
 impl IdentifierKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Name,
         Self::Place,
+        Self::BirthDate,
         Self::Date,
         Self::Age,
         Self::Phone,
@@ -68,6 +71,7 @@ impl IdentifierKind {
         match self {
             Self::Name => "name",
             Self::Place => "place",
+            Self::BirthDate => "birth_date",
             Self::Date => "date",
             Self::Age => "age",
             Self::Phone => "phone",
@@ -158,7 +162,7 @@ pub struct IdentifierLabel {
 pub struct Policies {
     /// For every kind that has no entry of its own, dates and ages excepted.
     pub default: Policy,
-    /// For dates, typed values of fields included. Ages need no policy: above 89 they become 90+.
+    /// For dates, typed values of fields included. Dates of birth are always masked. Ages need no policy: above 89 they become 90+.
     pub date: DatePolicy,
     /// For names of persons.
     pub name: Option<Policy>,
@@ -200,7 +204,9 @@ impl Policies {
             IdentifierKind::PlanNumber => self.plan_number,
             IdentifierKind::AccountNumber => self.account_number,
             IdentifierKind::Other => self.other,
-            IdentifierKind::Date | IdentifierKind::Age => Some(Policy::Mask),
+            IdentifierKind::BirthDate | IdentifierKind::Date | IdentifierKind::Age => {
+                Some(Policy::Mask)
+            }
         };
         own.unwrap_or(self.default)
     }

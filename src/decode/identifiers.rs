@@ -36,7 +36,7 @@ impl Kind {
         match self {
             Self::Name => "name",
             Self::RecordNumber => "record_number",
-            Self::Date => "date",
+            Self::Date => "birth_date",
             Self::Phone => "phone",
             Self::Email => "email",
             Self::Address => "address",

@@ -83,8 +83,9 @@ pub(super) fn form(declared: Option<&[u8]>, bytes: &[u8]) -> Result<Form, Reject
             undeclared(bytes, "the content type `application/octet-stream` says nothing")
                 .map(Form::One)
         }
-        other => {
-            let detail = format!("the content type is `{other}`; sluice takes {TAKEN}");
+        // Not named: a type inside an envelope is words of a stranger.
+        _ => {
+            let detail = format!("the content type is none that sluice takes; it takes {TAKEN}");
             Err(reject(RejectCode::TypeUnsupported, detail))
         }
     }

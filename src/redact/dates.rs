@@ -69,11 +69,13 @@ const MONTHS: [&str; 12] = [
 /// Names and abbreviations; "may" is a month only where a capital says so.
 const MONTH: &str = r"(?P<month>(?i:january|february|march|april|june|july|august|september|october|november|december|jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec)|May|MAY)\b\.?";
 const DAY: &str = r"\b(?P<day>[0-2]?[0-9]|3[01])(?i:st|nd|rd|th)?\b";
+/// A day in words goes with its month: a date is replaced as a whole, and never to the day.
+const ORDINAL: &str = r"(?i:(?:(?:twenty|thirty)[\s\-])?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|tenth|eleventh|twelfth|(?:thir|four|fif|six|seven|eigh|nine)teenth|twentieth|thirtieth)\s+(?:day\s+)?(?i:of)\s+";
 const YEAR: &str = r"(?P<year>\b(?:1[89]|2[01])[0-9]{2}\b|['’][0-9]{2}\b)";
 
 static MONTH_FIRST: LazyLock<Regex> = LazyLock::new(|| {
     compiled(&format!(
-        r"\b{MONTH}[\s\-]{{0,3}}(?:(?:the\s+)?{DAY}(?:\s*,?\s*(?:of\s+)?{YEAR})?|,?\s*(?:of\s+)?(?P<only>\b(?:1[89]|2[01])[0-9]{{2}}\b))"
+        r"\b(?:{ORDINAL})?{MONTH}[\s\-]{{0,3}}(?:(?:the\s+)?{DAY}(?:\s*,?\s*(?:of\s+)?{YEAR})?|,?\s*(?:of\s+)?(?P<only>\b(?:1[89]|2[01])[0-9]{{2}}\b))"
     ))
 });
 static DAY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
@@ -95,7 +97,7 @@ static YEAR_FIRST: LazyLock<Regex> = LazyLock::new(|| {
 /// lead to a date.
 static MONTH_DAY: LazyLock<Regex> = LazyLock::new(|| {
     compiled(
-        r"(?i)\b(?:on|since|dated?|from|until|till|by|dob|born|admitted|discharged|seen|visit|d/c|through|thru|before|after|starting|started|ending|due)\s*:?\s+(?P<id>(?P<first>0?[1-9]|1[0-2])(?P<one>[/\-])(?P<second>0?[1-9]|[12][0-9]|3[01]))(?:[^\w/%\-]|$)",
+        r"(?i)\b(?:on|since|dated?|from|until|till|by|dob|born|labs?|imaging|x-?ray|ct|mri|ekg|ecg|echo|admitted|discharged|seen|visit|d/c|through|thru|before|after|starting|started|ending|due)\s*:?\s+(?P<id>(?P<first>0?[1-9]|1[0-2])(?P<one>[/\-])(?P<second>0?[1-9]|[12][0-9]|3[01]))(?:[^\w/%\-]|$)",
     )
 });
 

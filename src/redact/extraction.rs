@@ -107,7 +107,9 @@ impl Making<'_> {
         match value {
             Value::Text(words) => Some(self.words(column, words, span)),
             Value::Boolean(_) => Some(value.clone()),
-            Value::Date(_) | Value::Timestamp(_) | Value::LocalTimestamp(_) => self.dated(value),
+            Value::Date(_) | Value::Timestamp(_) | Value::LocalTimestamp(_) => {
+                self.dated(value, span)
+            }
             Value::Duration(_) | Value::Integer(_) | Value::Number(_) => self.counted(value, span),
         }
     }
@@ -116,10 +118,13 @@ impl Making<'_> {
         let is_touched = span.is_some_and(|span| !self.published.touching(span).is_empty());
         let kind = self.redactor.columns.get(column);
         let text = match (kind.map_or(Holds::Words, |kind| holds(*kind)), span) {
-            (Holds::Words, Some(span)) if is_touched => collapsed(self.published.words(span)),
+            // A template with an identifier in it gives way to the published words: the model
+            // and the envelope mark places of the text, and a template has none.
+            (Holds::Words | Holds::Template, Some(span)) if is_touched => {
+                collapsed(self.published.words(span))
+            }
             (Holds::Words, Some(_)) | (Holds::Nothing, _) => words.to_string(),
-            // A template is no run of the text, and words without a place are searched by
-            // themselves.
+            // Words without a place are searched by themselves.
             (Holds::Words | Holds::Template, _) => {
                 self.redactor.words(words, self.replacer, self.identifiers)
             }
@@ -130,8 +135,12 @@ impl Making<'_> {
         Value::Text(Sensitive::new(text))
     }
 
-    /// A day as the policy for dates has it. Times of day identify nobody.
-    fn dated(&self, value: &Value) -> Option<Value> {
+    /// A day as the policy for dates has it; no day of birth. Times of day identify nobody.
+    fn dated(&self, value: &Value, span: Option<Span>) -> Option<Value> {
+        let touching = span.map(|span| self.published.touching(span)).unwrap_or_default();
+        if touching.iter().any(|edit| edit.kind == Kind::BirthDate) {
+            return None;
+        }
         let days = self.replacer.shift_days;
         match (self.replacer.policies.date, value) {
             (DatePolicy::Keep, _) => Some(value.clone()),

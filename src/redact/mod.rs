@@ -36,6 +36,10 @@ use crate::types::{
     Redaction, Sensitive, Span, Text, Value,
 };
 
+/// What document ids and keys are sealed for: where a message has no key, its document id is the
+/// key of its outcomes, and an erasure under that key must meet them.
+const DOCUMENT: &str = "document id";
+
 /// Confidence from which on a word that the model marks is looked for elsewhere by itself.
 const REPEAT_CONFIDENCE_MIN: f32 = 0.9;
 /// Fewer letters and digits are not looked for elsewhere: they stand for too much.
@@ -160,7 +164,9 @@ impl Redactor {
         let mut births = BTreeSet::new();
         for one in identifiers {
             let kind = Kind::of(one.kind);
-            births.extend(dates::only(&one.value).and_then(|found| found.date()));
+            if kind == Kind::BirthDate {
+                births.extend(dates::only(&one.value).and_then(|found| found.date()));
+            }
             wanted.add(kind, &one.value);
         }
         found.extend(wanted.find(words).into_iter().map(|hit| detection(&hit, Decider::Envelope)));
@@ -169,7 +175,7 @@ impl Redactor {
             let is_birth = |one: &dates::Found| one.date().is_some_and(|day| births.contains(&day));
             found.extend(dates.filter(is_birth).map(|one| Detection {
                 span: one.span,
-                kind: Kind::Date,
+                kind: Kind::BirthDate,
                 decider: Decider::Envelope,
             }));
         }
@@ -250,7 +256,12 @@ impl Redactor {
                 | Kind::PlanNumber
                 | Kind::AccountNumber
                 | Kind::Other => wanted.add(one.kind, words),
-                Kind::Place | Kind::Date | Kind::Age | Kind::Url | Kind::IpAddress => {}
+                Kind::Place
+                | Kind::BirthDate
+                | Kind::Date
+                | Kind::Age
+                | Kind::Url
+                | Kind::IpAddress => {}
             }
         }
         let hits = wanted.find(body).into_iter().filter(|hit| {
@@ -264,7 +275,7 @@ impl Redactor {
     /// says.
     fn regions(&self, mut found: Vec<Detection>, body: &str) -> Vec<Detection> {
         if self.policies.date == DatePolicy::Keep {
-            found.retain(|one| one.kind != Kind::Date || one.decider == Decider::Envelope);
+            found.retain(|one| one.kind != Kind::Date);
         }
         for one in found.iter_mut().filter(|one| one.kind == Kind::Age) {
             one.span = age_above(body, one.span).unwrap_or(Span { start: 0, end: 0 });
@@ -296,7 +307,7 @@ impl Redactor {
     /// What of `delivery` may leave beside its outcomes.
     pub fn cover(&self, delivery: &Delivery) -> Cover {
         let seal = |key: &Sensitive<Vec<u8>>| {
-            Sensitive::new(self.key.digest("kafka key", key).to_string().into_bytes())
+            Sensitive::new(self.key.digest(DOCUMENT, key).to_string().into_bytes())
         };
         let is_safe = |header: &&Header| {
             header.name.eq_ignore_ascii_case("traceparent")
@@ -316,7 +327,7 @@ impl Redactor {
         if id == position.to_string() {
             return id.to_owned();
         }
-        self.key.digest("document id", id.as_bytes()).to_string()
+        self.key.digest(DOCUMENT, id.as_bytes()).to_string()
     }
 
     /// The keyed digest that stands for a plain one.

@@ -32,6 +32,7 @@ impl Replacer<'_> {
     pub(super) fn replace(&self, kind: Kind, words: &str) -> (String, &'static str) {
         match kind {
             Kind::Age => (AGE_ABOVE.to_owned(), "cap"),
+            Kind::BirthDate => (mask(kind), Policy::Mask.name()),
             Kind::Date => self.date(words),
             Kind::Name
             | Kind::Place
@@ -88,7 +89,7 @@ impl Replacer<'_> {
             Kind::RecordNumber | Kind::PlanNumber | Kind::AccountNumber | Kind::Other => {
                 self.like(kind, words)
             }
-            Kind::Date | Kind::Age => mask(kind),
+            Kind::BirthDate | Kind::Date | Kind::Age => mask(kind),
         };
         // By chance, or because there is nothing to make up from.
         if made_up == words { self.hash(kind, words) } else { made_up }
@@ -193,7 +194,8 @@ fn plain(kind: Kind, words: &str) -> String {
     let gap = match kind {
         Kind::Name | Kind::Place => " ",
         Kind::Email | Kind::Url | Kind::IpAddress => return words.trim().to_lowercase(),
-        Kind::Date
+        Kind::BirthDate
+        | Kind::Date
         | Kind::Age
         | Kind::Phone
         | Kind::Ssn

@@ -47,6 +47,7 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
             Kind::RecordNumber,
             r"mrn|m\.r\.n|mr|(?:med(?:ical)?\.?\s+)?rec(?:ord)?|chart|hospital|patient(?:['’]s)?",
         ),
+        pattern(Kind::RecordNumber, r"(?i)\bmrn(?P<id>[0-9]{4,})\b"),
         code(
             Kind::PlanNumber,
             r"(?:health\s+)?(?:plan|insurance|ins|insur|member(?:ship)?|beneficiary|policy|subscriber|group|medicare|medicaid|payer|hicn|hpbn)(?:\s+(?:plan|insurance|beneficiary|policy|member))?",
@@ -89,6 +90,28 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         pattern(
             Kind::Age,
             r"(?i)\b(?P<id>ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|one)\s+hundred(?:\s+(?:and\s+)?[a-z]+)?)[\s\-]years?[\s\-]old\b",
+        ),
+        // "92F with chest pain", and no temperature.
+        pattern(
+            Kind::Age,
+            r"\b(?P<id>9[0-9]|1[0-4][0-9])[ \-]?[MF]\b(?i:,|\s+(?:(?:with|who|here|pt|patient|admitted|seen|found|brought|complain\w*|present\w*|in|from)\b|w/|c/o|s/p|h/o))",
+        ),
+        pattern(
+            Kind::Age,
+            r"(?i)\b(?P<id>9[0-9]|1[0-4][0-9])[\s\-]*(?:male|female|man|woman|gentleman|lady)\b",
+        ),
+        pattern(
+            Kind::Age,
+            r"(?i)\b(?:died|passed(?:\s+away)?|deceased|turned|turning|lived)\s+(?:at\s+|to\s+)?(?:the\s+age\s+of\s+|age\s+)?(?P<id>9[0-9]|1[0-4][0-9])\b",
+        ),
+        pattern(Kind::Age, r"(?i)\b(?P<id>(?:9[0-9]|1[0-4][0-9])(?:st|nd|rd|th))\s+birthday\b"),
+        pattern(
+            Kind::Age,
+            r"(?i)\b(?:is|was|turned|turning|at|aged?)\s+(?P<id>ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?)\b",
+        ),
+        pattern(
+            Kind::Age,
+            r"(?i)\b(?P<id>ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?)\s+years\s+of\s+age\b",
         ),
         pattern(
             Kind::Age,
@@ -173,11 +196,34 @@ pub(super) fn find(text: &str, kinds: &[Kind]) -> Vec<Hit> {
             hits.push(Hit { kind: pattern.kind, span });
         }
     }
-    if kinds.contains(&Kind::Date) {
-        let found = dates::find(text).into_iter();
-        hits.extend(found.map(|one| Hit { kind: Kind::Date, span: one.span }));
+    for span in dates::find(text).into_iter().map(|one| one.span) {
+        let before = text.get(..span.start).unwrap_or_default();
+        if kinds.contains(&Kind::BirthDate) && BIRTH.is_match(last(before)) {
+            hits.push(Hit { kind: Kind::BirthDate, span });
+        } else if kinds.contains(&Kind::Date) {
+            hits.push(Hit { kind: Kind::Date, span });
+        }
     }
     hits
+}
+
+/// Words that lead to a date of birth, at the end of what stands before it.
+static BIRTH: LazyLock<Regex> = LazyLock::new(|| {
+    compiled(
+        r"(?i)\b(?:d\.?o\.?b\.?|date\s+of\s+birth|birth\s?da(?:te|y)|born)\s*[:=(\-]?\s*(?:is\s+|was\s+|on\s+|in\s+)?$",
+    )
+});
+
+/// Bytes before a date in which such words are looked for.
+const CUE_BYTES_MAX: usize = 40;
+
+/// The end of `words`, so long as a cue may be.
+fn last(words: &str) -> &str {
+    let mut start = words.len().saturating_sub(CUE_BYTES_MAX);
+    while !words.is_char_boundary(start) {
+        start -= 1;
+    }
+    words.get(start..).unwrap_or_default()
 }
 
 fn digits(words: &str) -> usize {
@@ -222,6 +268,19 @@ mod tests {
             (Kind::Place, "Springfield, IL 62704.", "62704"),
             (Kind::Place, "to St. Mary's Hospital on", "St. Mary's Hospital"),
             (Kind::Date, "on Feb 10th, 2023, she", "Feb 10th, 2023"),
+            (Kind::Date, "the third of March 2024", "third of March 2024"),
+            (Kind::Date, "Labs 3/1: Na 135", "3/1"),
+            (Kind::BirthDate, "DOB: 03/14/1930, seen on 2024-03-20", "03/14/1930"),
+            (Kind::BirthDate, "was born on March 14, 1930", "March 14, 1930"),
+            (Kind::RecordNumber, "MRN00123456 cough", "00123456"),
+            (Kind::Age, "92F with chest pain, T 98F", "92"),
+            (Kind::Age, "91M c/o dyspnea", "91"),
+            (Kind::Age, "a 95-year-old", "95"),
+            (Kind::Age, "94 male", "94"),
+            (Kind::Age, "she is ninety two", "ninety two"),
+            (Kind::Age, "ninety-three years of age", "ninety-three"),
+            (Kind::Age, "Her father died at 95 of it", "95"),
+            (Kind::Age, "her 97th birthday", "97th"),
             (Kind::Other, "case #JH-998877", "JH-998877"),
         ] {
             let found = find(text, &[kind]);

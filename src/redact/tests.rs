@@ -165,7 +165,7 @@ fn the_envelope_names_who_is_looked_for_and_moves_all_their_dates_alike() {
     let identifiers = [
         one("name", "Zoltan Xu"),
         one("record_number", "0007788"),
-        one("date", "19560312"),
+        one("birth_date", "19560312"),
         one("address", "12 Elm St, Oz"),
     ];
     let body = "XU is well. Born 3/12/1956, chart says 7788-0 or 0007788; lives 12 elm st., oz.";
@@ -177,7 +177,7 @@ fn the_envelope_names_who_is_looked_for_and_moves_all_their_dates_alike() {
     let redacted = redactor.redact(&text, &[], &Extraction::default(), subject);
     assert_eq!(
         redacted.text.as_str(),
-        "[NAME] is well. Born 1956, chart says 7788-0 or [RECORD_NUMBER]; lives [PLACE]."
+        "[NAME] is well. Born [BIRTH_DATE], chart says 7788-0 or [RECORD_NUMBER]; lives [PLACE]."
     );
     let deciders: Vec<_> = redacted.redactions.iter().map(|one| &one.decider).collect();
     assert_eq!(deciders, [&Decider::Envelope; 4]);
@@ -211,6 +211,9 @@ fn keys_headers_and_names_are_sealed() {
     let key = cover.key.unwrap();
     assert_eq!(key.as_slice(), redactor.cover(&delivery).key.unwrap().as_slice());
     assert_eq!(key.len(), 64);
+    // An erasure under the plain key meets what was published under the document id.
+    let id = redactor.document_id("Ann Lee", &delivery.position);
+    assert_eq!(key.as_slice(), id.as_bytes());
     assert_eq!(cover.headers.len(), 1);
     assert_eq!(redactor.document_id("in/0/7", &delivery.position), "in/0/7");
     assert_eq!(redactor.document_id("ann-lee.pdf", &delivery.position).len(), 64);

@@ -76,7 +76,7 @@ impl Codec {
     /// A codec for `output` as the world is: JSON where asked, Confluent wire format where there
     /// is a registry, else single-object encoding.
     ///
-    /// Needs no right to register: both schemas are looked up under `TOPIC-value`, and asked to be
+    /// Needs no right to register: every schema is looked up under `TOPIC-value`, and asked to be
     /// compatible with the latest ones there. A schema that is not registered is a fatal fault.
     pub fn connect(
         schemas: Arc<Schemas>,

@@ -141,7 +141,7 @@ fn who_the_document_is_about_is_gathered_from_subject_patient_and_author() {
         ("id", "p1"),
         ("record_number", "MRN7"),
         ("name", "Dr. Roe"),
-        ("date", "1970-03-21"),
+        ("birth_date", "1970-03-21"),
         ("id", "123-45-6789"),
         ("name", "Jane Q Doe"),
         ("name", "Jane"),

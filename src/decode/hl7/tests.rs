@@ -172,7 +172,7 @@ fn who_the_message_is_about_is_gathered() {
         ("name", "Jane Q Doe"),
         ("name", "Doe"),
         ("name", "Jane Roe"),
-        ("date", "1970-03-21"),
+        ("birth_date", "1970-03-21"),
         ("address", "1 Main St"),
         ("address", "Apt 2"),
         ("address", "Springfield"),
