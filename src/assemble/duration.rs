@@ -44,7 +44,10 @@ pub(super) fn read(raw: &str, near: Option<&Regex>) -> Reading {
 fn find(raw: &str) -> Vec<Candidate<Length>> {
     let numbers = NUMBER.captures_iter(raw).filter_map(|captures| {
         let all = captures.get(0)?;
-        let value = number(&captures);
+        let first = captures.name("words").or_else(|| captures.name("digits")).unwrap_or(all);
+        let before = raw.get(..first.start()).unwrap_or_default();
+        // Of "two to three weeks" neither end is the length.
+        let value = if RANGE.is_match(before) { None } else { number(&captures) };
         // A unit without a number in front ("these days") is no duration.
         let has_number =
             ["words", "digits", "half", "a"].iter().any(|name| captures.name(name).is_some());
@@ -226,6 +229,12 @@ pub(super) fn words_pattern() -> String {
     format!(r"{word}(?:(?:[\s\-]+|\s+and\s+){word})*")
 }
 
+/// The lower end of a range, in front of its upper one.
+static RANGE: LazyLock<Regex> = LazyLock::new(|| {
+    let words = words_pattern();
+    pattern(&format!(r"(?i)\b(?:[0-9]{{1,4}}|{words})\s*(?:[-–—]|\bto\b|\bor\b)\s*\z"))
+});
+
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
     let words = words_pattern();
     let number =
@@ -323,6 +332,9 @@ mod tests {
         check("99999 days", "unread");
         check("these days", "unread");
         check("six days or seven days", "unread");
+        check("two to three weeks", "unread");
+        check("2-3 weeks", "unread");
+        check("5 or 6 days", "unread");
         check("", "unread");
     }
 

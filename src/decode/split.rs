@@ -124,9 +124,13 @@ const STAMPED: [&str; 6] = [
     r"^\d+ \[[^\]]{1,80}\] LEVEL\b",
 ];
 
-/// Starts of entries of one line: syslog with a priority, syslog without, a level.
-const SINGLE: [&str; 3] =
-    [r"^<\d{1,3}>", r"^MONTH [ \d]\d \d\d:\d\d:\d\d ", r"^[\[(]?LEVEL(?:[\]):|]|[ \t]+[\[(|:-]|:)"];
+/// Starts of entries of one line: syslog with a priority, syslog without, a level, an access log.
+const SINGLE: [&str; 4] = [
+    r"^<\d{1,3}>",
+    r"^MONTH [ \d]\d \d\d:\d\d:\d\d ",
+    r"^[\[(]?LEVEL(?:[\]):|]|[ \t]+[\[(|:-]|:)",
+    r"^[^ ]{1,64} [^ ]{1,64} [^ ]{1,64} \[\d\d/MONTH/\d{4}:\d\d:\d\d:",
+];
 
 const LEVEL: &str = "(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|SEVERE|FATAL)";
 const MONTH: &str = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
@@ -215,6 +219,7 @@ mod tests {
             "ERROR:root:no such file",
             "[WARN] disk is full",
             "INFO - started",
+            "10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326",
         ] {
             assert_eq!(Line::of(line.as_bytes()), Line::Single, "{line}");
         }
@@ -224,7 +229,6 @@ mod tests {
             "2004-07-01 BUCKET WON'T OPEN",
             "1000 hr service",
             "{ not closed",
-            "10.0.0.1 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 2326",
         ] {
             assert_eq!(Line::of(line.as_bytes()), Line::Plain, "{line}");
         }
