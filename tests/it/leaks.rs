@@ -365,3 +365,55 @@ fn without_redaction_the_same_search_finds_every_identifier() {
         }
     }
 }
+
+/// What identifies the patient of [`NOTE`], in the words of the note, its name and its numbers.
+const OF_NOTE: [&str; 14] = [
+    "Holloway",
+    "Margaret",
+    "94-year",
+    "died at 96",
+    "1930",
+    "00482913",
+    "Deshmukh",
+    "2024-03-20",
+    "third of",
+    "555-0143",
+    "m.holloway",
+    "HX-2291",
+    "Springfield",
+    "3/27",
+];
+
+/// A note whose identifiers are for the model, the rules or both to find.
+const NOTE: &str = "CHIEF COMPLAINT\n\nChest pain.\n\nHISTORY OF PRESENT ILLNESS\n\n\
+    Margaret Holloway is a 94-year-old woman from Springfield, DOB 03/14/1930, MRN00482913, seen \
+    by Dr. Anil Deshmukh on 2024-03-20. Holloway denies fever. Her brother died at 96 of heart \
+    failure. She was started on metoprolol 25 mg twice daily on the third of March 2024. Reach \
+    her at 217-555-0143 or m.holloway@example.org; her plan number is HX-2291-77.\n\nPLAN\n\n\
+    Labs 3/27: potassium. Follow up with Dr. Deshmukh in Springfield.\n";
+
+#[test]
+fn the_shipped_notes_pipeline_lets_no_identifier_of_a_note_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("margaret-holloway.txt");
+    std::fs::write(&file, NOTE).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .arg("extract")
+        .arg(root.join("pipelines/clinical-notes"))
+        .arg(&file)
+        .env("SLUICE_REDACT_KEY", "a key for this test alone")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let aside = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{aside}");
+    let outcome: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(outcome["record"]["age"], 90);
+    assert!(told.contains("metoprolol"), "extraction sees the original");
+    for words in OF_NOTE {
+        assert!(!told.contains(words) && !aside.contains(words), "{words}");
+        let is_marked = NOTE.contains(words);
+        assert!(is_marked, "{words} is not in the note: the search would find nothing");
+    }
+}
