@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::fixture::documents;
 use super::{Plan, assemble};
 use crate::config::pipeline::{AttributeSpec, FieldKind, FieldSpec};
 use crate::config::{HeadKind, Labels};
@@ -243,18 +244,7 @@ fn document() -> impl Strategy<Value = (String, Vec<Finding>)> {
         Just("I10 É 36-year-old\n\nPlan\n".to_owned()),
         "\\PC{0,12}",
     ];
-    let body = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
-    body.prop_flat_map(|body| {
-        let ends: Vec<_> = body.char_indices().map(|(byte, _)| byte).chain([body.len()]).collect();
-        let end = proptest::sample::select(ends);
-        let found = (0..ENTITIES.len() + CLASSES.len(), end.clone(), end, 0.0_f32..=1.0);
-        let finding = found.prop_map(|(label, one, other, confidence)| Finding {
-            label,
-            span: Span { start: one.min(other), end: one.max(other) },
-            confidence,
-        });
-        (Just(body), proptest::collection::vec(finding, 0..16))
-    })
+    documents(piece, ENTITIES.len() + CLASSES.len(), 15)
 }
 
 proptest! {

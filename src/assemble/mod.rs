@@ -139,7 +139,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::fixture::clauses;
+    use super::fixture::{clauses, documents};
     use super::{Plan, assemble};
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
     use crate::types::{Extraction, Finding, FlagScore, RejectCode, Span, Text};
@@ -283,19 +283,7 @@ mod tests {
             Just("ÄÖ [●], 2018 ".to_owned()),
             "\\PC{0,12}",
         ];
-        let body = proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
-        body.prop_flat_map(|body| {
-            let ends: Vec<_> =
-                body.char_indices().map(|(byte, _)| byte).chain([body.len()]).collect();
-            let end = proptest::sample::select(ends);
-            let found = (0..LABELS.len(), end.clone(), end, 0.0_f32..=1.0);
-            let finding = found.prop_map(|(label, one, other, confidence)| Finding {
-                label,
-                span: Span { start: one.min(other), end: one.max(other) },
-                confidence,
-            });
-            (Just(body), proptest::collection::vec(finding, 0..12))
-        })
+        documents(piece, LABELS.len(), 11)
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::table::flag_name;
 use super::{Failure, say};
 use crate::assemble::Plan;
 use crate::config::bundle::{Bundle, MANIFEST};
@@ -278,9 +279,7 @@ impl<'a> Draft<'a> {
 
 /// A column name made of a label, and not taken.
 fn column_name(label: &str, taken: &[Column]) -> String {
-    let words = label.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-    let mut name = words.join("_").to_ascii_lowercase();
+    let mut name = flag_name(label);
     name.truncate(50);
     let is_free = |name: &str| {
         name.starts_with(|first: char| first.is_ascii_lowercase())

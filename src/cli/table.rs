@@ -85,7 +85,7 @@ fn shown_by_field(flow: &Flow) -> Vec<String> {
 }
 
 /// The name of a label's flag; see `FlagSpec::labels`.
-fn flag_name(label: &str) -> String {
+pub(super) fn flag_name(label: &str) -> String {
     let words = label.split(|letter: char| !letter.is_ascii_alphanumeric());
     let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
     words.join("_").to_ascii_lowercase()

@@ -36,6 +36,11 @@ fn input(envelope: Envelope) -> Input {
     }
 }
 
+/// For tests of what an envelope holds, and not of its limits.
+pub(super) fn roomy_input() -> Input {
+    Input { document_bytes_max: 1000, entry_bytes_max: 1000, parts_max: 5, ..input(Envelope::Auto) }
+}
+
 fn delivery(body: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Delivery {
     let header = |(name, value): &(&str, &[u8])| Header {
         name: (*name).to_owned(),

@@ -196,12 +196,15 @@ pub(super) fn find(text: &str, kinds: &[Kind]) -> Vec<Hit> {
             hits.push(Hit { kind: pattern.kind, span });
         }
     }
-    for span in dates::find(text).into_iter().map(|one| one.span) {
-        let before = text.get(..span.start).unwrap_or_default();
-        if kinds.contains(&Kind::BirthDate) && BIRTH.is_match(last(before)) {
-            hits.push(Hit { kind: Kind::BirthDate, span });
-        } else if kinds.contains(&Kind::Date) {
-            hits.push(Hit { kind: Kind::Date, span });
+    let wants = |kind| kinds.contains(&kind);
+    if wants(Kind::Date) || wants(Kind::BirthDate) {
+        for span in dates::find(text).into_iter().map(|one| one.span) {
+            let before = text.get(..span.start).unwrap_or_default();
+            if wants(Kind::BirthDate) && BIRTH.is_match(last(before)) {
+                hits.push(Hit { kind: Kind::BirthDate, span });
+            } else if wants(Kind::Date) {
+                hits.push(Hit { kind: Kind::Date, span });
+            }
         }
     }
     hits

@@ -6,21 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::{BASE64, Found};
 use super::documents;
-use crate::config::pipeline::{Envelope, Input, Split, Tombstone};
+use crate::decode::tests::roomy_input;
 use crate::types::{MediaType, Reject, RejectCode};
-
-fn input() -> Input {
-    Input {
-        topic: "in".to_owned(),
-        group: None,
-        envelope: Envelope::Auto,
-        split: Split::None,
-        tombstone: Tombstone::Forward,
-        document_bytes_max: 1000,
-        entry_bytes_max: 1000,
-        parts_max: 5,
-    }
-}
 
 /// What is found: identifier, then bytes or code.
 type Told = (Option<String>, Result<Vec<u8>, RejectCode>);
@@ -33,12 +20,12 @@ fn told(found: Vec<Found<'_>>) -> Vec<Told> {
 }
 
 fn read(body: &Value) -> Result<Vec<Told>, Reject> {
-    documents(body.to_string().as_bytes(), &input()).map(told)
+    documents(body.to_string().as_bytes(), &roomy_input()).map(told)
 }
 
 fn identifiers(body: &Value) -> Vec<(&'static str, String)> {
     let body = body.to_string();
-    let found = documents(body.as_bytes(), &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
     let of = found.into_iter().next().unwrap().identifiers;
     of.into_iter().map(|one| (one.kind, one.value.to_string())).collect()
 }
@@ -58,7 +45,7 @@ fn each_attachment_is_a_document_of_its_declared_type() {
         attached("application/pdf", b"%PDF-1.7"),
     ]);
     let body = body.to_string();
-    let found = documents(body.as_bytes(), &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
     let types: Vec<_> =
         found.iter().map(|one| one.content.as_ref().ok().unwrap().media_type).collect();
     assert_eq!(types, [MediaType::Plain(encoding_rs::WINDOWS_1252), MediaType::Pdf]);
@@ -204,11 +191,11 @@ fn what_is_no_document_reference_is_refused_without_a_word_of_it() {
         &nested,
         &many,
     ] {
-        let reject = documents(body.as_bytes(), &input()).err().unwrap();
+        let reject = documents(body.as_bytes(), &roomy_input()).err().unwrap();
         assert_eq!(reject.code, RejectCode::FhirInvalid, "{body:.60}");
         assert!(!reject.detail.contains("SECRET"), "{}", reject.detail);
     }
-    let reject = documents(b"\xFF", &input()).err().unwrap();
+    let reject = documents(b"\xFF", &roomy_input()).err().unwrap();
     assert_eq!(reject.code, RejectCode::FhirInvalid);
 }
 
@@ -226,6 +213,6 @@ proptest! {
         ]),
         tail in "[\\[\\]{}\",:a-z0-9 ]{0,80}",
     ) {
-        drop(documents(format!("{head}{tail}").as_bytes(), &input()));
+        drop(documents(format!("{head}{tail}").as_bytes(), &roomy_input()));
     }
 }

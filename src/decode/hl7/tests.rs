@@ -4,21 +4,8 @@ use proptest::prelude::*;
 
 use super::super::Found;
 use super::documents;
-use crate::config::pipeline::{Envelope, Input, Split, Tombstone};
+use crate::decode::tests::roomy_input;
 use crate::types::{MediaType, RejectCode};
-
-fn input() -> Input {
-    Input {
-        topic: "in".to_owned(),
-        group: None,
-        envelope: Envelope::Auto,
-        split: Split::None,
-        tombstone: Tombstone::Forward,
-        document_bytes_max: 1000,
-        entry_bytes_max: 1000,
-        parts_max: 5,
-    }
-}
 
 /// What is found: identifier, then text or code.
 type Told = (Option<String>, Result<String, RejectCode>);
@@ -33,7 +20,7 @@ fn told(found: Vec<Found<'_>>) -> Vec<Told> {
 
 fn read(segments: &[&str]) -> Result<Vec<Told>, RejectCode> {
     let body = segments.join("\r");
-    documents(body.as_bytes(), None, &input()).map(told).map_err(|reject| reject.code)
+    documents(body.as_bytes(), None, &roomy_input()).map(told).map_err(|reject| reject.code)
 }
 
 fn texts(segments: &[&str]) -> Vec<Result<String, RejectCode>> {
@@ -101,7 +88,7 @@ fn an_encapsulated_document_is_a_part_of_its_type() {
         "OBX|5|RP|||file.pdf^host",
     ]
     .join("\r");
-    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
     let types: Vec<_> =
         found.iter().map(|one| one.content.as_ref().map(|it| it.media_type)).collect();
     let plain = MediaType::Plain(encoding_rs::UTF_8);
@@ -135,19 +122,19 @@ fn each_bad_attachment_is_a_reject_of_its_own() {
 fn the_character_set_is_the_messages_own() {
     let head = r"MSH|^~\&|||||||ORU^R01|1||2.5||||||8859/1";
     let body = [head.as_bytes(), b"\rOBX|1|TX|||caf\xE9 \\XE9\\"].concat();
-    let found = documents(&body, None, &input()).ok().unwrap();
+    let found = documents(&body, None, &roomy_input()).ok().unwrap();
     assert_eq!(told(found)[0].1, Ok("café é".to_owned()));
     let body = [ORU.as_bytes(), b"\rOBX|1|TX|||caf\xE9"].concat();
-    let code = documents(&body, None, &input()).err().unwrap().code;
+    let code = documents(&body, None, &roomy_input()).err().unwrap().code;
     assert_eq!(code, RejectCode::EncodingInvalid);
-    let found = documents(&body, Some(encoding_rs::WINDOWS_1252), &input()).ok().unwrap();
+    let found = documents(&body, Some(encoding_rs::WINDOWS_1252), &roomy_input()).ok().unwrap();
     assert_eq!(told(found)[0].1, Ok("café".to_owned()));
 }
 
 #[test]
 fn a_frame_and_line_feeds_are_tolerated() {
     let body = format!("\u{B}{ORU}\nPID|1\r\n\nOBX|1|TX|||x\r\u{1C}\r");
-    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
     assert_eq!(told(found)[0].1, Ok("x".to_owned()));
 }
 
@@ -162,7 +149,7 @@ fn who_the_message_is_about_is_gathered() {
         "OBR|1||F1|||||||||||||88^House^G\\S\\regory||||||||||||||||99&Wilson&James",
         "OBX|1|TX|||x",
     ].join("\r");
-    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
     let of: Vec<_> =
         found[0].identifiers.iter().map(|one| (one.kind, one.value.to_string())).collect();
     for (kind, value) in [
@@ -194,7 +181,7 @@ fn who_the_message_is_about_is_gathered() {
 #[test]
 fn the_people_of_one_patient_are_not_the_next_ones() {
     let body = [ORU, "PID|1||A", "OBX|1|TX|||x", "PID|2||B", "OBX|1|TX|||y"].join("\r");
-    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
     let of = |number: usize| found[number].identifiers.iter().map(|one| one.value.to_string());
     assert_eq!([of(0).collect::<Vec<_>>(), of(1).collect()], [["A"], ["B"]]);
 }
@@ -224,11 +211,11 @@ fn what_is_no_such_message_is_refused_without_a_word_of_it() {
     let cases = cases.into_iter().map(|(body, code)| (body.to_owned(), code));
     let unsupported = unsupported.into_iter().map(|body| (body, RejectCode::Hl7Invalid));
     for (body, code) in cases.chain(unsupported) {
-        let reject = documents(body.as_bytes(), None, &input()).err().unwrap();
+        let reject = documents(body.as_bytes(), None, &roomy_input()).err().unwrap();
         assert_eq!(reject.code, code, "{body:.60}");
         assert!(!reject.detail.contains("SECRET"), "{}", reject.detail);
     }
-    let found = documents(large.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(large.as_bytes(), None, &roomy_input()).ok().unwrap();
     assert_eq!(told(found)[0].1, Err(RejectCode::DocumentTooLarge));
 }
 
@@ -236,21 +223,21 @@ fn what_is_no_such_message_is_refused_without_a_word_of_it() {
 fn a_message_of_separators_costs_no_more_than_its_size() {
     for mark in ["|", "^", "&", "~", "\\"] {
         let body = format!("{ORU}\rOBX|1|TX|||x\rOBX|2|XX|||{}", mark.repeat(1 << 20));
-        assert!(documents(body.as_bytes(), None, &input()).is_ok());
+        assert!(documents(body.as_bytes(), None, &roomy_input()).is_ok());
     }
     let names: Vec<String> = (0..100_000).map(|number| format!("n{number}")).collect();
     let body = format!("{ORU}\rPID|1||{}", names.join("~"));
-    let code = documents(body.as_bytes(), None, &input()).err().unwrap().code;
+    let code = documents(body.as_bytes(), None, &roomy_input()).err().unwrap().code;
     assert_eq!(code, RejectCode::Hl7Invalid);
     let body = format!("{ORU}\rOBX|1|TX|||{}", "a~".repeat(1 << 20));
-    let found = documents(body.as_bytes(), None, &input()).ok().unwrap();
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
     assert_eq!(told(found)[0].1, Err(RejectCode::DocumentTooLarge));
 }
 
 #[test]
 fn reading_ends_at_the_limit_of_parts() {
     let body = format!("{ORU}{}", "\rOBX|1|RP|||a".repeat(10_000));
-    let code = documents(body.as_bytes(), None, &input()).err().unwrap().code;
+    let code = documents(body.as_bytes(), None, &roomy_input()).err().unwrap().code;
     assert_eq!(code, RejectCode::PartsTooMany);
 }
 
@@ -262,6 +249,6 @@ proptest! {
         segment in "[A-Z0-9|^~&\\\\\r\n]{0,100}",
     ) {
         let body = [head.as_bytes(), b"\r", segment.as_bytes(), &tail].concat();
-        drop(documents(&body, None, &input()));
+        drop(documents(&body, None, &roomy_input()));
     }
 }
