@@ -21,11 +21,11 @@ demo: tools runtime ## run the samples of all pipelines, BROKERS=host:port for a
 	@cargo run --locked --release --quiet -- demo $(if $(BROKERS),--brokers '$(BROKERS)')
 
 test: tools runtime servers ## every test that needs the clone only, on a real broker and registry too
-	cargo test --locked
+	cargo test --locked --features failpoints
 
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
 	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
-	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data --test it data::
+	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data,failpoints --test it data::
 
 lint: tools ## formatting, clippy, licences and origins of dependencies
 	cargo fmt --check

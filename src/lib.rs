@@ -23,6 +23,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod eval;
+pub mod failpoint;
 pub mod health;
 pub mod infer;
 pub mod kafka;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, load_all};
-use crate::config::settings::{Registry, Settings, redact_key};
+use crate::config::settings::{Registry, Settings, planted_faults, redact_key};
+use crate::failpoint;
 use crate::registry::{Auth, Client, Endpoint};
 use crate::telemetry;
 use crate::types::Sensitive;
@@ -24,6 +25,7 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     telemetry::start(args.settings.logs.log_format, &args.settings.logs.log);
+    failpoint::arm(&planted_faults()?);
     let flows = load_all(&args.dirs)?;
     // Asked for before the models load, so that a missing name or key is told at once.
     for flow in &flows {

@@ -18,6 +18,7 @@ use super::flow::Flow;
 use super::libraries::{self, Library};
 use super::pipeline::Guarantee;
 use super::properties::{self, Property};
+use crate::failpoint::{self, Plant};
 use crate::types::Key;
 
 /// All settings of `sluice run`.
@@ -109,6 +110,15 @@ pub fn redact_key<'a>(
             None => wrong(format!("is shorter than {} bytes; {made}", Key::BYTES_MIN)),
         },
     }
+}
+
+/// The faults that `SLUICE_FAILPOINTS` plants; none unless the program was built with the feature
+/// `failpoints`, for its own tests.
+pub fn planted_faults() -> Result<Vec<Plant>, SettingsError> {
+    const NAME: &str = "SLUICE_FAILPOINTS";
+    let given = if cfg!(feature = "failpoints") { std::env::var_os(NAME) } else { None };
+    let text = given.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    failpoint::parse(&text).map_err(|error| SettingsError::new(NAME, error.to_string()))
 }
 
 /// The brokers and how to speak to them.

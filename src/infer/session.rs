@@ -17,6 +17,7 @@ use regex::bytes::Regex;
 use crate::config::bundle::Bundle;
 use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
+use crate::failpoint::{self, Point};
 use crate::types::Chunk;
 
 const INPUT_IDS: &str = "input_ids";
@@ -112,6 +113,9 @@ pub enum RunError {
     /// ONNX Runtime refused; its message may hold token ids, so only the code is kept.
     #[error("onnx runtime failed with {0:?}")]
     Runtime(ort::ErrorCode),
+    /// A test planted this failure.
+    #[error("told to fail by `SLUICE_FAILPOINTS`")]
+    Planted,
     /// An output has not the shape that the heads of the bundle need.
     #[error("the model's output `{output}` has shape {found:?}, not {expected:?}")]
     Shape {
@@ -186,6 +190,9 @@ impl Session {
     ///
     /// Invariant: the worker passes one row. With more, int8 results depend on the company.
     pub fn scores(&mut self, rows: &[&Chunk]) -> Result<Vec<RowScores>, RunError> {
+        if failpoint::pass(Point::Inferred) {
+            return Err(RunError::Planted);
+        }
         let tokens = rows.iter().map(|row| row.padded_tokens).max().unwrap_or_default();
         let mut ids = Vec::with_capacity(rows.len() * tokens);
         let mut mask = Vec::with_capacity(rows.len() * tokens);

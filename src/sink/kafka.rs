@@ -18,6 +18,7 @@ use rdkafka::producer::{
 
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
+use crate::failpoint::{self, Point};
 use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{Commit, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
@@ -195,6 +196,7 @@ impl Kafka {
             shutdown.rest(pause);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
+        failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
         self.ledger.notify();
         self.metrics.happened(pipeline, FlowEvent::Committed);
@@ -211,6 +213,7 @@ impl Kafka {
             return Err(Fault::plain(FaultClass::Abort, "committing: the group is not joined"));
         };
         check_alive(commit)?;
+        failpoint::pass(Point::Cut);
         let begun = self.producer.begin_transaction();
         begun.map_err(|error| self.fault("beginning a transaction", error))?;
         self.begun.set(Some(Instant::now()));
@@ -253,12 +256,14 @@ impl Kafka {
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         self.send_all(commit, shutdown)?;
+        failpoint::pass(Point::Sent);
         check_alive(commit)?;
         let offsets: Vec<_> = next_offsets(commit).collect();
         let offsets = kafka::offset_list(&self.setup.input_topic, &offsets)?;
         self.persist(shutdown, "adding offsets to a transaction", || {
             self.producer.send_offsets_to_transaction(&offsets, metadata, call_max(shutdown))
         })?;
+        failpoint::pass(Point::OffsetsSent);
         self.persist(shutdown, "committing a transaction", || {
             self.producer.commit_transaction(call_max(shutdown))
         })

@@ -23,6 +23,7 @@ use super::watch::{Snapshot, Watch};
 use crate::config::pipeline::Limits;
 use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
+use crate::failpoint::{self, Point};
 use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
@@ -256,6 +257,7 @@ impl<T: Send> Kafka<T> {
             );
             self.metrics.happened(pipeline, FlowEvent::Rewound);
         }
+        failpoint::pass(Point::Polled);
         self.metrics.delivered(pipeline);
         deliver(opened.ticket, delivery);
     }

@@ -17,8 +17,18 @@ const ROOMS: &[&str] = &[
 ];
 
 /// What any module may know. Leaves know leaves only.
-const LEAVES: &[&str] =
-    &["config", "error", "kafka", "ledger", "metrics", "queue", "registry", "shutdown", "types"];
+const LEAVES: &[&str] = &[
+    "config",
+    "error",
+    "failpoint",
+    "kafka",
+    "ledger",
+    "metrics",
+    "queue",
+    "registry",
+    "shutdown",
+    "types",
+];
 
 /// What may know everything.
 const WIRING: &[&str] = &["cli", "eval", "lib", "main", "worker"];
@@ -32,14 +42,19 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
+    ("landlock", &["src/text/"]),
+    ("object_store", &["src/claim/"]),
     ("ort", &["src/infer/"]),
     ("pdf_extract", &["src/text/"]),
     ("pdfium_render", &["src/text/"]),
     ("prometheus_client", &["src/metrics.rs"]),
     ("rdkafka", &["src/cli/demo", "src/kafka.rs", "src/sink/", "src/source/"]),
-    ("rustix", &["src/text/"]),
+    ("reqwest", &["src/claim/"]),
+    ("rustix", &["src/failpoint.rs", "src/text/"]),
+    ("rustls", &["src/claim/"]),
     ("saphyr_parser", &["src/config/"]),
     ("schemars", &["src/config/"]),
+    ("seccompiler", &["src/text/"]),
     ("sha2", &["src/types/"]),
     ("tokenizers", &["src/chunk/"]),
     ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
