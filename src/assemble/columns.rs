@@ -21,6 +21,8 @@ pub(super) struct PlannedField {
     pub(super) source: Source,
     /// A text in which this matches gives no value.
     pub(super) unless: Option<Regex>,
+    /// A value around which this matches is none of the column's.
+    pub(super) unless_around: Option<Regex>,
     pub(super) confidence_min: f32,
     pub(super) way: Way,
     pub(super) many: bool,
@@ -104,7 +106,12 @@ pub(super) fn plan_fields(
             planned.push(PlannedField {
                 name: field.name.clone(),
                 source,
-                unless: unless(field, &at, problems),
+                unless: unless(field.unless.as_deref(), &format!("{at}.unless"), problems),
+                unless_around: unless(
+                    field.unless_around.as_deref(),
+                    &format!("{at}.unless_around"),
+                    problems,
+                ),
                 confidence_min: field.confidence_min.unwrap_or_default(),
                 way,
                 many: field.many,
@@ -145,11 +152,11 @@ fn source(
     indices(label, more, labels, at, problems).map(Source::Labels)
 }
 
-fn unless(field: &FieldSpec, at: &str, problems: &mut Vec<Problem>) -> Option<Regex> {
-    match build(field.unless.as_deref()?, false) {
+fn unless(words: Option<&str>, at: &str, problems: &mut Vec<Problem>) -> Option<Regex> {
+    match build(words?, false) {
         Ok(regex) => Some(regex),
         Err(problem) => {
-            problems.push((format!("{at}.unless"), problem));
+            problems.push((at.to_owned(), problem));
             None
         }
     }

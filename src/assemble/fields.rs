@@ -14,6 +14,9 @@ use crate::types::{Attribute, Field, FieldValue, Reject, Sensitive, Span, Value}
 /// Limit: matches of patterns in one column; a document with more is a list of other things.
 const MATCHES_MAX: usize = 10_000;
 
+/// Limit: bytes on either side of a value in which `unless_around` is searched.
+const AROUND_BYTES_MAX: usize = 100;
+
 /// Marks of each label, in text order.
 pub(super) type Marks = BTreeMap<usize, Vec<Mark>>;
 
@@ -29,9 +32,11 @@ pub(super) fn field(
     let is_asked =
         !planned.unless.as_ref().is_some_and(|unless| unless.is_match(frame.text.as_str()));
     let marked = if is_asked { marks_of(planned, marks, frame) } else { Vec::new() };
-    let is_sure = |mark: &Mark| mark.confidence >= planned.confidence_min;
+    let is_wanted = |mark: &Mark| {
+        mark.confidence >= planned.confidence_min && !is_left_out(planned, mark.span, frame)
+    };
     let is_first_enough = !planned.many && matches!(planned.source, Source::Patterns(_));
-    for mark in marked.into_iter().filter(is_sure) {
+    for mark in marked.into_iter().filter(is_wanted) {
         // What later patterns match is neither wanted nor missed.
         if is_first_enough && !read.is_empty() {
             break;
@@ -60,6 +65,19 @@ pub(super) fn field(
         read.truncate(1);
     }
     Ok(Field { name: planned.name.clone(), values: read, unread })
+}
+
+/// Whether the words around a value say that it is none of the column's.
+fn is_left_out(planned: &PlannedField, value: Span, frame: &Frame<'_>) -> bool {
+    planned.unless_around.as_ref().is_some_and(|unless| {
+        let text = frame.text.as_str();
+        let sentence = frame.sentence_of(value.start);
+        let from = value.start.saturating_sub(AROUND_BYTES_MAX).max(sentence.start);
+        let to = value.end.saturating_add(AROUND_BYTES_MAX).min(sentence.end.max(value.end));
+        let before = text.get(text.ceil_char_boundary(from)..value.start).unwrap_or_default();
+        let after = text.get(value.end..text.floor_char_boundary(to)).unwrap_or_default();
+        unless.is_match(&format!("{before}<>{after}"))
+    })
 }
 
 /// The marks of a column: in text order, or in the order of its patterns.

@@ -48,8 +48,10 @@ impl Checker<'_, '_> {
                 Ok(_) => {}
             }
         }
-        if let Some(Err(problem)) = field.unless.as_deref().map(regular) {
-            self.at("/unless", problem, REGEX_HINT);
+        for (key, regex) in [("/unless", &field.unless), ("/unless_around", &field.unless_around)] {
+            if let Some(Err(problem)) = regex.as_deref().map(regular) {
+                self.at(key, problem, REGEX_HINT);
+            }
         }
         if matches!(field.kind, FieldKind::Negated | FieldKind::Label) {
             let problem = format!("`{}` says something of a value, and is none", field.kind.name());
@@ -254,6 +256,24 @@ fn sections(draft: &Draft, report: &mut Report<'_>) {
                 let problem = format!("`{heading}` opens `{first}` already");
                 report.at(&at, problem, "let each heading open one section");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fixture, load};
+
+    #[test]
+    fn expressions_that_cannot_be_read_are_told_with_their_key() {
+        for key in ["unless", "unless_around"] {
+            let field =
+                format!("  - name: mode\n    label: Parties\n    type: text\n    {key}: '['\n");
+            let yaml = fixture::GOOD.replace("fields:\n", &format!("fields:\n{field}"));
+            let root = fixture::folder(&yaml);
+            let problems = load(&root.path().join("leases")).err().unwrap_or_default();
+            let keys: Vec<_> = problems.iter().map(|one| one.key.as_str()).collect();
+            assert!(keys.contains(&format!("fields[0].{key}").as_str()), "{keys:?}");
         }
     }
 }

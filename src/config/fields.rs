@@ -39,6 +39,13 @@ pub struct FieldSpec {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub unless: Option<String>,
+    /// Regular expression of the crate `regex` that is searched in the sentence of each value, at
+    /// most 100 bytes to either side, in which the value itself is written `<>`: a value around
+    /// which it matches is left out, as if it had not been found. So the age of a patient's
+    /// brother is not the patient's: `\bbrother\b[^.,]*<>`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub unless_around: Option<String>,
     /// Least confidence of a value; one below it is left out, as if it had not been found. The
     /// rule `confidence_at_least` sends the document to review instead.
     #[serde(default)]
@@ -83,6 +90,7 @@ impl FieldSpec {
             head: None,
             patterns: Vec::new(),
             unless: None,
+            unless_around: None,
             confidence_min: None,
             kind,
             many: false,

@@ -215,10 +215,13 @@ pub enum Otherwise {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rule {
-    /// The field has at least one value.
+    /// The field has at least one value, or one of the fields `or` has.
     Required {
         /// Column.
         field: String,
+        /// Columns that do instead: a report of a laboratory has no problem, but results.
+        #[serde(default)]
+        or: Vec<String>,
         /// What to do if not.
         #[serde(default)]
         otherwise: Otherwise,
