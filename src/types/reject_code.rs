@@ -40,6 +40,13 @@ reject_codes! {
     /// Likely cause: the sender published before the upload was done.
     /// What to do: publish the document again; a null body is how a deletion is said.
     DocumentEmpty = "DOCUMENT_EMPTY";
+    /// The sender has taken the document back: a FHIR `DocumentReference` whose `status` or
+    /// `docStatus` is `entered-in-error`, an HL7 document that is deleted (TXA-19 `CA`), or a report
+    /// of which every result is deleted or wrong (OBX-11 `D`, `W`). Nothing of it was published.
+    /// Likely cause: a note that was written under another patient, or signed by mistake.
+    /// What to do: take back what was published of the document before; its outcomes have the same
+    /// key or document id.
+    DocumentRetracted = "DOCUMENT_RETRACTED";
     /// The document is larger than `input.document_bytes_max`.
     /// Likely cause: a scan at full resolution, or several documents in one file.
     /// What to do: split the document, or raise the limit and the memory of the worker with it.
