@@ -3,6 +3,7 @@
 mod contracts;
 mod figures;
 mod identifiers;
+mod leaks;
 mod logs;
 mod notes;
 mod pdf_corpus;

@@ -1,5 +1,5 @@
-//! A pipeline of a test's own: the contracts pipeline on topics that nobody else uses, and what
-//! came out of it.
+//! A pipeline of a test's own: a shipped pipeline, most often that of contracts, on topics that
+//! nobody else uses, and what came out of it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::kafka::{self, Input, Seen};
 use super::process::Process;
 use super::{unique, wait_for};
 
-/// Name of the pipeline, where a test does not choose one.
+/// The pipeline, where a test does not choose one; also its name.
 const PIPELINE: &str = "contracts";
 
 /// Key of redaction, for the flows that redact.
@@ -35,23 +35,69 @@ pub(crate) struct Flow {
 /// What a test may choose.
 struct Spec<'a> {
     servers: &'a str,
+    /// Folder below `pipelines/`.
+    pipeline: &'a str,
     name: &'a str,
     partitions: i32,
     format: &'a str,
     extra: &'a str,
     /// More lines of `input`.
     input: &'a str,
+    /// Section of `pipeline.yaml` that is left out.
+    without: Option<&'a str>,
 }
 
 impl<'a> Spec<'a> {
     const fn usual(servers: &'a str) -> Self {
-        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", input: "" }
+        Self {
+            servers,
+            pipeline: PIPELINE,
+            name: PIPELINE,
+            partitions: 1,
+            format: "json",
+            extra: "",
+            input: "",
+            without: None,
+        }
     }
 }
 
-/// Where the real pipeline stands.
+/// Where a shipped pipeline stands.
+pub(crate) fn shipped(pipeline: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(pipeline)
+}
+
+/// Where the pipeline of contracts stands.
 pub(crate) fn contracts() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("pipelines/contracts")
+    shipped(PIPELINE)
+}
+
+/// `yaml` without its section `name`, which ends at the next line that begins with a letter.
+fn without(yaml: &str, name: &str) -> String {
+    let mut is_inside = false;
+    let lines = yaml.split_inclusive('\n').filter(|line| {
+        if line.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+            is_inside = line.starts_with(&format!("{name}:"));
+        }
+        !is_inside
+    });
+    lines.collect()
+}
+
+/// `yaml` with `value` behind `key`, which stands there once.
+fn with(yaml: &str, key: &str, value: &str) -> String {
+    let mut count = 0;
+    let lines = yaml.split_inclusive('\n').map(|line| {
+        if line.trim_start().starts_with(&format!("{key}:")) {
+            count += 1;
+            let indent = line.len() - line.trim_start().len();
+            return format!("{}{key}: {value}\n", line.get(..indent).unwrap_or_default());
+        }
+        line.to_owned()
+    });
+    let changed = lines.collect();
+    assert_eq!(count, 1, "`{key}` stands once in the file");
+    changed
 }
 
 impl Flow {
@@ -72,6 +118,13 @@ impl Flow {
         Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
     }
 
+    /// The shipped pipeline of that folder with Avro output on one partition, without the section
+    /// `without` of its file.
+    pub(crate) fn shipped(pipeline: &str, without: Option<&str>, extra: &str) -> Self {
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { pipeline, name: pipeline, format: "avro", extra, without, ..usual })
+    }
+
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
     pub(crate) fn named(name: &str) -> Self {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
@@ -83,7 +136,8 @@ impl Flow {
     }
 
     fn build(spec: &Spec<'_>) -> Self {
-        let &Spec { servers, name, partitions, format, extra, input: more } = spec;
+        let &Spec { servers, pipeline, name, partitions, format, extra, input: more, without } =
+            spec;
         let large = [("max.message.bytes", "16777216")];
         let topic = |stem: &str, configs: &[(&str, &str)]| {
             let topic = unique(stem);
@@ -95,14 +149,19 @@ impl Flow {
         let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
         let audit = topic("audits", &[]);
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
-        let yaml = source
-            .replace("contracts.documents", &input)
-            .replace("contracts.records", &record)
-            .replace("contracts.reviews", &review)
-            .replace("contracts.rejects", &reject)
-            .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
-            .replace("contracts.audit", &audit)
+        let source = shipped(pipeline);
+        let yaml = std::fs::read_to_string(source.join("pipeline.yaml")).unwrap();
+        let yaml = without.map_or_else(|| yaml.clone(), |section| self::without(&yaml, section));
+        let topics = [
+            ("topic", &input),
+            ("record_topic", &record),
+            ("review_topic", &review),
+            ("reject_topic", &reject),
+            ("audit_topic", &audit),
+        ];
+        let yaml = topics.iter().fold(yaml, |yaml, (key, topic)| with(&yaml, key, topic));
+        let yaml = yaml
+            .replace(&format!("\nname: {pipeline}\n"), &format!("\nname: {name}\n"))
             .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
@@ -113,7 +172,7 @@ impl Flow {
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(root.join("models"), folder.path().join("models")).unwrap();
         std::fs::write(dir.join("pipeline.yaml"), format!("{yaml}\n{extra}\n")).unwrap();
-        std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
+        std::fs::copy(source.join("record.avsc"), dir.join("record.avsc")).unwrap();
         let (name, servers) = (name.to_owned(), servers.to_owned());
         let prefix = unique("flow");
         Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject, audit }
