@@ -11,9 +11,9 @@ use regex::{Regex, RegexBuilder};
 use super::choice::Choices;
 use super::plan::{Problem, unknown_label};
 use super::reading::Reader;
-use super::timestamp;
+use super::zone;
 use crate::config::Labels;
-use crate::config::pipeline::{AttributeSpec, FieldKind, FieldSpec};
+use crate::config::pipeline::{AttributeSpec, DateOrder, FieldKind, FieldSpec};
 
 /// One typed column.
 pub(super) struct PlannedField {
@@ -33,8 +33,8 @@ pub(super) enum Source {
     Labels(Vec<usize>),
     /// The surest finding of a head that sorts documents; its labels.
     Head(Range<usize>),
-    /// Matches in the text.
-    Patterns(Vec<Regex>),
+    /// Members of a JSON object by their keys, and matches in the text.
+    Rules { keys: Vec<String>, patterns: Vec<Regex> },
     /// Headings of sections.
     Headings,
 }
@@ -131,7 +131,7 @@ fn source(
         }
         return head.map(|head| Source::Head(head.labels.clone()));
     }
-    if !field.patterns.is_empty() {
+    if !field.keys.is_empty() || !field.patterns.is_empty() {
         let mut patterns = Vec::with_capacity(field.patterns.len());
         for (index, pattern) in field.patterns.iter().enumerate() {
             match build(pattern, false) {
@@ -139,7 +139,7 @@ fn source(
                 Err(problem) => problems.push((format!("{at}.patterns[{index}]"), problem)),
             }
         }
-        return Some(Source::Patterns(patterns));
+        return Some(Source::Rules { keys: field.keys.clone(), patterns });
     }
     let (label, more) = (field.label.as_deref(), field.labels.as_slice());
     indices(label, more, labels, at, problems).map(Source::Labels)
@@ -211,17 +211,23 @@ struct Wanted<'a> {
     kind: FieldKind,
     near: Option<&'a str>,
     zone: Option<&'a str>,
+    zone_keys: &'a [String],
+    date_order: DateOrder,
     choices: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Wanted<'a> {
     fn of_field(spec: &'a FieldSpec) -> Self {
         let (near, zone) = (spec.near.as_deref(), spec.zone.as_deref());
-        Self { kind: spec.kind, near, zone, choices: &spec.choices }
+        let date_order = spec.date_order.unwrap_or_default();
+        let (kind, zone_keys, choices) = (spec.kind, spec.zone_keys.as_slice(), &spec.choices);
+        Self { kind, near, zone, zone_keys, date_order, choices }
     }
 
     fn of_attribute(spec: &'a AttributeSpec) -> Self {
-        Self { kind: spec.kind, near: None, zone: spec.zone.as_deref(), choices: &spec.choices }
+        let (zone, date_order) = (spec.zone.as_deref(), spec.date_order.unwrap_or_default());
+        let (kind, choices) = (spec.kind, &spec.choices);
+        Self { kind, near: None, zone, zone_keys: &[], date_order, choices }
     }
 
     fn reader(&self, at: &str, problems: &mut Vec<Problem>) -> Option<Reader> {
@@ -240,16 +246,20 @@ impl<'a> Wanted<'a> {
         Some(match self.kind {
             FieldKind::Text => Reader::Text,
             FieldKind::Party => Reader::Party,
-            FieldKind::Date => Reader::Date(near),
+            FieldKind::Date => Reader::Date(near, self.date_order),
             FieldKind::Duration => Reader::Duration(near),
             FieldKind::Jurisdiction => Reader::Jurisdiction,
             FieldKind::Timestamp => {
-                let offset = self.zone.map(timestamp::offset);
+                let offset = self.zone.map(zone::offset);
                 if offset == Some(None) {
                     tell("zone", "it is no offset; write `Z` or `+02:00`".to_owned());
                     return None;
                 }
-                Reader::Timestamp(offset.flatten())
+                Reader::Timestamp {
+                    zone: offset.flatten(),
+                    zone_keys: self.zone_keys.to_vec(),
+                    date_order: self.date_order,
+                }
             }
             FieldKind::Integer => Reader::Integer,
             FieldKind::Number => Reader::Number,

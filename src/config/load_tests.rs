@@ -232,7 +232,7 @@ fn a_column_has_one_source_that_fits_its_type() {
     check_title(
         "    type: text\n",
         &[
-            "8: fields[0]: the field has no source of values; add `label`, `labels`, `head` or `patterns`",
+            "8: fields[0]: the field has no source of values; add `label`, `labels`, `head`, `keys` or `patterns`",
         ],
     );
     check_title(

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
+pub use super::fields::{AttributeSpec, DateOrder, FieldKind, FieldSpec, FlagSpec, ValueType};
 use super::redaction::Redact;
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
