@@ -230,7 +230,8 @@ fn claim(holds: bool, key: impl Into<String>, detail: &str) -> Result<(), Compla
 /// The first thing in a manifest, but for its heads, that cannot be.
 fn check(manifest: &Manifest) -> Result<(), Complaint> {
     claim(manifest.format == 2, "format", "only 2 is known")?;
-    claim(manifest.decoder.version == "2", "decoder.version", "only \"2\" is known")?;
+    let is_known = matches!(manifest.decoder.version.as_str(), "2" | "3");
+    claim(is_known, "decoder.version", "only \"2\" and \"3\" are known")?;
     let window = &manifest.window;
     let multiple = window.pad_multiple_tokens;
     claim(multiple >= 1, "window.pad_to", "it must be at least 1")?;

@@ -15,6 +15,7 @@ mod processor;
 mod scores;
 mod sentences;
 mod session;
+mod words;
 
 pub use job::{Answer, Done, Job};
 pub use pool::{Engine, Handle, Pool, Setup, Usage};
