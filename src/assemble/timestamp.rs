@@ -102,13 +102,12 @@ fn stated(captures: &Captures<'_>, beside: Beside<'_>) -> Option<Stated> {
     let day = number("day")??;
     let time = time(captures)?;
     let year = part("year").or_else(|| part("year_last"));
-    let date = match year {
-        Some(year) => Date::new(year.parse().ok()?, month, day).ok()?,
-        None => {
-            // A place has no offset before its date is known; a day's tolerance covers it.
-            let offset = part("zone").and_then(zone::offset).or(beside.zone);
-            last_before(month, day, time, offset.unwrap_or(Offset::UTC), beside.sent?)?
-        }
+    let date = if let Some(year) = year {
+        Date::new(year.parse().ok()?, month, day).ok()?
+    } else {
+        // A place has no offset before its date is known; a day's tolerance covers it.
+        let offset = part("zone").and_then(zone::offset).or(beside.zone);
+        last_before(month, day, time, offset.unwrap_or(Offset::UTC), beside.sent?)?
     };
     Stated::at(date.to_datetime(time), part("zone"), beside)
 }
@@ -188,9 +187,9 @@ fn zoned(form: &str) -> Regex {
 
 /// ISO 8601 and its kin, basic form included.
 static YEAR_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    zoned(&format!(
-        r"\b(?P<year>[0-9]{{4}})[-/.]?(?P<month>[0-9]{{2}})[-/.]?(?P<day>[0-9]{{2}})(?:[T_]|,?\s+)(?P<hour>[0-9]{{2}}):?(?P<minute>[0-9]{{2}})(?::?(?P<second>[0-9]{{2}})(?:[.,](?P<fraction>[0-9]{{1,9}}))?)?(?:\s?ZONE)?"
-    ))
+    zoned(
+        r"\b(?P<year>[0-9]{4})[-/.]?(?P<month>[0-9]{2})[-/.]?(?P<day>[0-9]{2})(?:[T_]|,?\s+)(?P<hour>[0-9]{2}):?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?(?:\s?ZONE)?",
+    )
 });
 
 /// RFC 3164 and `ctime`: the year, where there is one, stands behind the day or at the end.
@@ -209,9 +208,9 @@ static DAY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
 
 /// A time of day alone.
 static CLOCK: LazyLock<Regex> = LazyLock::new(|| {
-    zoned(&format!(
-        r"\b(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}})(?:[.,](?P<fraction>[0-9]{{1,9}}))?)?(?:\s?(?P<half>[AaPp]\.?[Mm]\b\.?))?(?:\s?ZONE)?"
-    ))
+    zoned(
+        r"\b(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?(?:\s?(?P<half>[AaPp]\.?[Mm]\b\.?))?(?:\s?ZONE)?",
+    )
 });
 
 #[cfg(test)]

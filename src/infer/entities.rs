@@ -16,7 +16,7 @@ use crate::types::Span;
 pub(super) struct Words<'a> {
     tokens: &'a [Span],
     /// Tokens of each word.
-    words: Vec<Range<usize>>,
+    ranges: Vec<Range<usize>>,
     /// Log-probabilities, one row a word, one column a tag: `O, B-1, I-1, B-2, I-2, ..`.
     scores: Vec<f64>,
     columns: usize,
@@ -27,19 +27,19 @@ impl<'a> Words<'a> {
     /// are the head's.
     pub(super) fn new<'b>(
         tokens: &'a [Span],
-        words: Vec<Range<usize>>,
+        ranges: Vec<Range<usize>>,
         columns: &Range<usize>,
         row: impl Fn(usize) -> &'b [f32],
     ) -> Self {
-        let mut scores = Vec::with_capacity(words.len() * columns.len());
-        for word in &words {
+        let mut scores = Vec::with_capacity(ranges.len() * columns.len());
+        for word in &ranges {
             let start = scores.len();
             let logits = row(word.start);
             let logits = logits.get(columns.clone()).unwrap_or_default();
             scores.extend(logits.iter().copied().map(f64::from));
             log_softmax(scores.get_mut(start..).unwrap_or_default());
         }
-        Self { tokens, words, scores, columns: columns.len() }
+        Self { tokens, ranges, scores, columns: columns.len() }
     }
 
     /// The spans in text order; their labels count from `first_label`.
@@ -119,7 +119,7 @@ impl<'a> Words<'a> {
 
     /// From the start of the first word to the end of the last.
     fn span(&self, words: &Range<usize>) -> Option<Span> {
-        let mine = self.words.get(words.clone())?;
+        let mine = self.ranges.get(words.clone())?;
         let tokens = self.tokens.get(mine.first()?.start..mine.last()?.end)?;
         Some(Span { start: tokens.first()?.start, end: tokens.last()?.end })
     }

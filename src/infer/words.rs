@@ -88,7 +88,7 @@ mod tests {
         let span = |word: &std::ops::Range<usize>| {
             chunks.tokens[word.start].start..chunks.tokens[word.end - 1].end
         };
-        words.iter().map(|word| text[span(word)].to_owned()).collect()
+        words.iter().map(|word| text.get(span(word)).unwrap().to_owned()).collect()
     }
 
     #[test]

@@ -12,13 +12,14 @@ use serde_json::Value;
 
 use super::folder;
 
-/// The outcomes of `files`, a line each, as `pipelines/NAME` ends them.
-fn outcomes(pipeline: &str, files: &[PathBuf]) -> Vec<Value> {
+/// The outcomes of `files`, a line each, as `pipelines/NAME` ends them; `more` are arguments.
+fn outcomes(pipeline: &str, files: &[PathBuf], more: &[&str]) -> Vec<Value> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(pipeline);
     let output = Command::new(env!("CARGO_BIN_EXE_sluice"))
         .arg("extract")
         .arg(dir)
         .args(files)
+        .args(more)
         .env("SLUICE_REDACT_KEY", "a key for this test alone")
         .output()
         .expect("the program starts");
@@ -55,7 +56,7 @@ fn notes_of_visits_end_as_records_with_age_sex_problems_and_sections() {
         std::fs::write(&file, note["note"].as_str().expect("a text")).expect("a file");
         files.push(file);
     }
-    let ended = outcomes("clinical-notes", &files);
+    let ended = outcomes("clinical-notes", &files, &[]);
     assert_eq!(ended.len(), notes.len());
     let told = kinds(&ended);
     assert_eq!(told.get("reject"), None, "{told:?}");
@@ -74,7 +75,7 @@ fn notes_of_visits_end_as_records_with_age_sex_problems_and_sections() {
             let given = meta["patient_age"].as_str().and_then(|it| it.trim().parse::<f64>().ok());
             ages += 1;
             right_ages +=
-                usize::from(given.is_some_and(|it| format!("{}", it.min(90.0)) == age.to_string()));
+                usize::from(given.is_some_and(|it| it.min(90.0).to_string() == age.to_string()));
         }
         if let Some(sex) = record["sex"].as_str() {
             sexes += 1;
@@ -184,7 +185,7 @@ const READ: [Read; 11] = [
 #[test]
 fn reports_of_outages_give_what_a_reader_finds_in_them() {
     let reports = folder().join("incidents_2i2c/reports");
-    let ended = outcomes("incident-logs", std::slice::from_ref(&reports));
+    let ended = outcomes("incident-logs", std::slice::from_ref(&reports), &[]);
     let told = kinds(&ended);
     assert_eq!((ended.len(), told.get("reject")), (21, None), "{told:?}");
 
@@ -195,17 +196,21 @@ fn reports_of_outages_give_what_a_reader_finds_in_them() {
             |one: &&Value| one["document"].as_str().is_some_and(|it| it.ends_with(read.file));
         let outcome = ended.iter().find(of_file).expect("each report has an outcome");
         let record = &outcome["record"];
-        let words = |field: &str| {
+        // Where the words name no year, the next ones that do are taken, and both are told.
+        let is_told = |field: &str, words: Option<&str>| {
             let places = record["evidence"].as_array().into_iter().flatten();
-            let mut places = places.filter(|place| place["field"] == field);
-            places.next().and_then(|place| place["raw"].as_str()).map(str::to_owned)
+            let mut places = places.filter(|place| place["field"] == field).peekable();
+            match words {
+                Some(words) => places.any(|place| place["raw"] == words),
+                None => places.peek().is_none(),
+            }
         };
         let services = record["services"].as_array().into_iter().flatten();
         let mut services = services.filter_map(Value::as_str).map(str::to_lowercase);
         let impact = record["impact"].as_str().unwrap_or_default();
         let same = [
-            ("start", words("outage_start").as_deref() == read.start),
-            ("end", words("outage_end").as_deref() == read.end),
+            ("start", is_told("outage_start", read.start)),
+            ("end", is_told("outage_end", read.end)),
             ("duration", record["outage_duration"].as_str() == read.duration),
             ("impact", impact.starts_with(read.impact)),
             ("service", services.any(|service| service.contains(&read.service.to_lowercase()))),
@@ -239,7 +244,7 @@ fn every_work_order_ends_as_a_record_and_most_have_an_item() {
     let place = tempfile::tempdir().expect("a folder");
     let list = place.path().join("orders.txt");
     std::fs::write(&list, orders.join("\n")).expect("a file");
-    let ended = outcomes("incident-logs", &[list]);
+    let ended = outcomes("incident-logs", &[list], &[]);
     let told = kinds(&ended);
     assert_eq!(told, BTreeMap::from([("record", orders.len())]));
     let has = |one: &Value, column: &str| {
@@ -249,35 +254,30 @@ fn every_work_order_ends_as_a_record_and_most_have_an_item() {
     let columns = ["items", "observations", "activities"];
     let said = ended.iter().filter(|one| columns.iter().any(|column| has(one, column))).count();
     let told = format!("{} orders, {items} with items, {said} with any", orders.len());
-    assert!(share(items, orders.len()) >= 0.85 && share(said, orders.len()) >= 0.95, "{told}");
+    assert!(share(items, orders.len()) >= 0.9 && share(said, orders.len()) >= 0.96, "{told}");
 }
 
-/// Logs of many programs, each file a message; `is_own` says how often a level and a time are
-/// expected, since some forms have none.
+/// Logs of many programs, each file a message; two of them are an empty file and one with bytes that
+/// are not UTF-8.
 #[test]
-fn logs_of_many_programs_end_entry_by_entry_with_a_time_where_they_have_one() {
+fn logs_of_many_programs_end_entry_by_entry_as_records() {
     let logs = folder().join("logs_permissive");
     let files = ["lnav", "kafka/kafka1-server.log.2016-12-19-16"].map(|name| logs.join(name));
-    let ended = outcomes("incident-logs", &files);
+    let ended = outcomes("incident-logs", &files, &["--type", "text/plain"]);
     let told = kinds(&ended);
+    let rejects = ended.iter().filter(|one| one["outcome"] == "reject");
+    let codes: Vec<_> = rejects.filter_map(|one| one["code"].as_str()).collect();
+    assert_eq!(codes, ["DOCUMENT_EMPTY", "ENCODING_INVALID"], "{told:?}");
     let records = told.get("record").copied().unwrap_or_default();
-    let rejects: Vec<_> = ended.iter().filter(|one| one["outcome"] == "reject").collect();
-    let codes: Vec<_> =
-        rejects.iter().map(|one| one["code"].as_str().unwrap_or_default()).collect();
-    let of = |kind: &str, column: &str| {
-        let mine = ended
-            .iter()
-            .filter(|one| one["document"].as_str().is_some_and(|document| document.contains(kind)));
-        let mine: Vec<_> = mine.collect();
-        let with = mine.iter().filter(|one| !one["record"][column].is_null()).count();
-        (with, mine.len())
+    let told = format!("{} entries, {told:?}", ended.len());
+    assert!(ended.len() >= 2_500 && share(records, ended.len()) >= 0.99, "{told}");
+
+    let is_kafka = |one: &&Value| {
+        one["document"].as_str().is_some_and(|document| document.contains("kafka1-server"))
     };
-    let (kafka, all_kafka) = of("kafka1-server", "timestamp");
-    let (levels, _) = of("kafka1-server", "severity");
-    let told = format!(
-        "{} entries, {told:?}, rejects {codes:?}, Kafka {kafka} and {levels} of {all_kafka}",
-        ended.len()
-    );
-    assert!(ended.len() >= 1_000 && share(records, ended.len()) >= 0.95, "{told}");
-    assert!(kafka == all_kafka && levels == all_kafka && all_kafka > 100, "{told}");
+    let kafka: Vec<_> = ended.iter().filter(is_kafka).collect();
+    assert_eq!(kafka.len(), 245, "{told}");
+    for column in ["timestamp", "severity", "template_hash"] {
+        assert!(kafka.iter().all(|one| !one["record"][column].is_null()), "{column}: {told}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Sections of notes: what `pipelines/clinical-notes` takes for a heading.
 //!
-//! aci_bench: its notes have their headings in capitals on a line of their own; which section each
+//! `aci_bench`: its notes have their headings in capitals on a line of their own; which section each
 //! opens is written down here, apart from the pipeline. MTS-Dialog: texts of sections without their
 //! headings, each with the code of its section; put under a heading, all of a text must stay in its
 //! section. Reads `aci_bench/{valid,test1}.jsonl` and `mts_dialog/test1.csv` below `SLUICE_DATA`,
@@ -40,7 +40,7 @@ struct Note {
     note: String,
 }
 
-/// Headings of aci_bench's notes and the sections that they open, by hand.
+/// Headings of the notes of `aci_bench` and the sections that they open, by hand.
 const OPENED: [(&str, &str); 27] = [
     ("CHIEF COMPLAINT", "CC"),
     ("CC", "CC"),
