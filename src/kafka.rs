@@ -70,6 +70,10 @@ pub trait Offsets: Send + Sync {
     /// Metadata of the current generation; `None` before the first join.
     fn metadata(&self) -> Option<ConsumerGroupMetadata>;
 
+    /// The committed offsets (partition, next offset) of `partitions`, once no transaction that may
+    /// change them is open. Any error may pass.
+    fn committed(&self, partitions: &[i32]) -> Result<Vec<(i32, i64)>, Fault>;
+
     /// Commits offsets (partition, next offset) outside a transaction.
     fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault>;
 }

@@ -98,6 +98,8 @@ pub struct Kafka {
     metrics: Arc<Metrics>,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
+    /// The broker has most likely ended the open transaction, by its timeout.
+    has_expired: Cell<bool>,
 }
 
 impl Kafka {
@@ -109,23 +111,9 @@ impl Kafka {
         offsets: Arc<dyn Offsets>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-        let mut config = setup.connection.config();
-        let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
-        config
-            .set("enable.idempotence", "true")
-            // Where Java clients put the same key.
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("message.max.bytes", message_bytes_max.to_string());
-        if let Some(id) = &setup.transactional_id {
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
-        }
-        let producer = config.create_with_context(Context::default()).map_err(fault)?;
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
+        let producer = connect(&setup)?;
+        let (begun, has_expired) = (Cell::new(None), Cell::new(false));
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun, has_expired })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
@@ -141,7 +129,7 @@ impl Kafka {
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
     /// Calls `relieved` after each turn, in which less may have come to be in flight.
-    pub fn run(self, shutdown: &Shutdown, relieved: impl Fn()) -> Result<(), Fault> {
+    pub fn run(mut self, shutdown: &Shutdown, relieved: impl Fn()) -> Result<(), Fault> {
         let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
@@ -169,8 +157,12 @@ impl Kafka {
     }
 
     /// Tries a commit until it is through, or all its leases have died.
-    fn make_visible(&self, mut commit: Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
-        let pipeline = self.setup.pipeline.as_str();
+    fn make_visible(
+        &mut self,
+        mut commit: Commit<Outgoing>,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        let pipeline = self.setup.pipeline.clone();
         let since = Instant::now();
         let mut pause = BACKOFF_MIN;
         loop {
@@ -187,7 +179,7 @@ impl Kafka {
                 Err(fault) if fault.class == FaultClass::Fatal => return Err(fault),
                 Err(fault) => {
                     tracing::warn!(pipeline, error = fault.chain(), "a commit is tried again");
-                    self.metrics.happened(pipeline, FlowEvent::Aborted);
+                    self.metrics.happened(&pipeline, FlowEvent::Aborted);
                 }
             }
             if shutdown.is_over() {
@@ -199,13 +191,13 @@ impl Kafka {
         failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
         self.ledger.notify();
-        self.metrics.happened(pipeline, FlowEvent::Committed);
-        self.metrics.took(pipeline, Stage::Commit, since.elapsed());
+        self.metrics.happened(&pipeline, FlowEvent::Committed);
+        self.metrics.took(&pipeline, Stage::Commit, since.elapsed());
         Ok(())
     }
 
     /// One transaction: begin, send, offsets, commit. An error that voids it has aborted it.
-    fn transact(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+    fn transact(&mut self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
         // Order: metadata before the leases are looked at. A lease that is alive after this call
         // was alive in the generation that the metadata names, and the broker refuses the offsets
         // of any other.
@@ -220,11 +212,40 @@ impl Kafka {
         let mut done = self.fill(commit, &metadata, shutdown);
         if let Err(fault) = &done
             && fault.class != FaultClass::Fatal
+            && !self.has_expired.get()
         {
             done = self.abort(shutdown).and(done);
         }
         self.begun.set(None);
-        done
+        // The abort may be what learns of it.
+        if self.has_expired.take() { self.renew(commit, shutdown) } else { done }
+    }
+
+    /// Goes on after a transaction that the broker has ended by its timeout, under a new epoch. An
+    /// error, upon which the commit is made again, unless it had gone through: what expired may
+    /// have been the wait for the broker's answer.
+    ///
+    /// Should another worker have taken over the id, it is fenced in turn, and exits: its own
+    /// transactions are short.
+    fn renew(&mut self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+        let pipeline = self.setup.pipeline.as_str();
+        let timeout_ms = self.setup.delivery.transaction_timeout_ms;
+        tracing::warn!(pipeline, timeout_ms, "a transaction outlived its timeout; beginning anew");
+        self.producer = connect(&self.setup)?;
+        // Order: it waits for the end of the old transaction; from then on the offsets tell.
+        self.join(shutdown)?;
+        let mut wanted: Vec<_> = next_offsets(commit).collect();
+        let partitions: Vec<_> = wanted.iter().map(|(partition, _)| *partition).collect();
+        let found = self.insist(shutdown, || self.offsets.committed(&partitions))?;
+        wanted.retain(|(partition, next_offset)| {
+            let is_there = |(of, offset): &(i32, i64)| of == partition && offset >= next_offset;
+            !found.iter().any(is_there)
+        });
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let what = "committing: a transaction outlived `delivery.transaction_timeout_ms`";
+        Err(Fault::plain(FaultClass::Abort, what))
     }
 
     /// Throws the open transaction away. At the end of a drain one try is enough: the next worker
@@ -345,10 +366,21 @@ impl Kafka {
         what: &str,
         call: impl Fn() -> Result<(), KafkaError>,
     ) -> Result<(), Fault> {
+        self.insist(shutdown, || call().map_err(|error| self.fault(what, error)))
+    }
+
+    /// Likewise, for a call whose fault has its class already.
+    fn insist<A>(
+        &self,
+        shutdown: &Shutdown,
+        call: impl Fn() -> Result<A, Fault>,
+    ) -> Result<A, Fault> {
         let mut pause = BACKOFF_MIN;
         loop {
-            let Err(error) = call() else { return Ok(()) };
-            let fault = self.fault(what, error);
+            let fault = match call() {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
             if fault.class != FaultClass::Retry || shutdown.is_over() {
                 return Err(fault);
             }
@@ -374,7 +406,11 @@ impl Kafka {
             let timeout = Duration::from_millis(self.setup.delivery.transaction_timeout_ms.into());
             let open_for = self.begun.get().map(|begun| begun.elapsed());
             let told = kafka::told_of_fenced(id, open_for, timeout);
-            return Fault::new(FaultClass::Fatal, format!("{what}: {told}"), error);
+            // One that has outlived its timeout was ended by it, or would have been.
+            let has_expired = open_for.is_some_and(|open_for| open_for >= timeout);
+            self.has_expired.set(has_expired);
+            let class = if has_expired { FaultClass::Abort } else { FaultClass::Fatal };
+            return Fault::new(class, format!("{what}: {told}"), error);
         }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             let what = format!(
@@ -386,6 +422,25 @@ impl Kafka {
         }
         kafka::fault(what, error)
     }
+}
+
+fn connect(setup: &Setup) -> Result<BaseProducer<Context>, Fault> {
+    let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
+    let mut config = setup.connection.config();
+    let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
+    config
+        .set("enable.idempotence", "true")
+        // Where Java clients put the same key.
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "5")
+        .set("message.max.bytes", message_bytes_max.to_string());
+    if let Some(id) = &setup.transactional_id {
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
+    }
+    config.create_with_context(Context::default()).map_err(fault)
 }
 
 fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {
@@ -406,96 +461,5 @@ fn call_max(shutdown: &Shutdown) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::shutdown::Stop;
-    use crate::types::Sensitive;
-
-    /// A group that nobody has joined.
-    struct Nobody;
-
-    impl Offsets for Nobody {
-        fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-            None
-        }
-
-        fn commit(&self, _offsets: &[(i32, i64)]) -> Result<(), Fault> {
-            Ok(())
-        }
-    }
-
-    fn sink(brokers: String) -> Kafka {
-        let delivery = Delivery { transaction_timeout_ms: 1_000, ..Delivery::default() };
-        let setup = Setup {
-            // The broker comes back at once, and so does the client.
-            connection: Connection {
-                brokers,
-                properties: vec![("reconnect.backoff.max.ms".to_owned(), "100".to_owned())],
-            },
-            pipeline: "p".to_owned(),
-            input_topic: "in".to_owned(),
-            transactional_id: Some("p-a".to_owned()),
-            delivery,
-            message_bytes_max: 1_000_000,
-        };
-        Kafka::new(setup, Arc::default(), Arc::new(Nobody), Arc::default()).unwrap()
-    }
-
-    fn outgoing() -> Outgoing {
-        Outgoing {
-            topic: "out".to_owned(),
-            key: None,
-            headers: Vec::new(),
-            payload: Some(Sensitive::new(b"body".to_vec())),
-            kind: None,
-            code: "",
-        }
-    }
-
-    #[test]
-    fn a_drain_does_not_wait_for_a_coordinator_that_is_silent() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let sink = sink(cluster.bootstrap_servers());
-        let shutdown = Shutdown::new(Duration::from_secs(2));
-        sink.join(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing()).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_round_trip_time(1, Duration::from_mins(1)).unwrap();
-        shutdown.stop(Stop::Drain);
-        let begun = Instant::now();
-        sink.abort(&shutdown).unwrap();
-        assert!((1..CALL_MAX.as_secs()).contains(&begun.elapsed().as_secs()), "a try, not more");
-    }
-
-    #[test]
-    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
-        sink.join(&shutdown).unwrap();
-        let outgoing = outgoing();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_down(1).unwrap();
-        let fault = loop {
-            // A message that nobody takes times out with the transaction.
-            if let Err(fault) = sink.send(&outgoing) {
-                break fault;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
-        assert!(fault.chain().contains("timed out"), "the cause is told: {}", fault.chain());
-        cluster.broker_up(1).unwrap();
-        sink.abort(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        sink.producer.commit_transaction(CALL_MAX).unwrap();
-    }
-}
+#[path = "kafka_tests.rs"]
+mod tests;

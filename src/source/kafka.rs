@@ -17,7 +17,7 @@ use rdkafka::consumer::{
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
 use super::watch::{Snapshot, Watch};
 use crate::config::pipeline::Limits;
@@ -32,6 +32,8 @@ use crate::types::{Delivery, Header, Position, Sensitive};
 
 /// Longest wait for a message, so that the thread sees a stop soon.
 const POLL_MAX: Duration = Duration::from_millis(100);
+/// Longest wait for the group's coordinator to answer.
+const CALL_MAX: Duration = Duration::from_secs(5);
 /// Time between two looks at librdkafka's statistics.
 const STATISTICS_INTERVAL_MS: u32 = 1_000;
 /// A partition that is behind and delivers nothing for so long is warned of; twice so long ends
@@ -144,6 +146,25 @@ impl<T: Send> Group<T> {
 impl<T: Send> Offsets for Group<T> {
     fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.client().group_metadata()
+    }
+
+    fn committed(&self, partitions: &[i32]) -> Result<Vec<(i32, i64)>, Fault> {
+        let client = self.client();
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&client.context().setup.topic, *partition);
+        }
+        // A member of an older epoch is refused until it has heard of the new one.
+        let asked = client.committed_offsets(list, CALL_MAX);
+        let found = asked.map_err(|error| {
+            Fault::new(FaultClass::Retry, "asking for committed offsets", error)
+        })?;
+        let offset = |element: &TopicPartitionListElem<'_>| {
+            // Before the first commit there is none.
+            let Offset::Offset(offset) = element.offset() else { return None };
+            Some((element.partition(), offset))
+        };
+        Ok(found.elements().iter().filter_map(offset).collect())
     }
 
     fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
