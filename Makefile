@@ -5,13 +5,17 @@ SHELL := bash
 
 BROKERS ?=
 DATA ?=
+MINUTES ?= 20
+INPUTS ?= 10000
+SEED ?=
+FAULT ?=
 DENY_VERSION := 0.20.2
 DENY := .runtime/deny-$(DENY_VERSION)/bin/cargo-deny
 
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data lint deny advisories runtime servers bench check-pipelines ci tools
+.PHONY: help demo test test-data chaos lint deny advisories runtime servers bench check-pipelines ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -26,6 +30,12 @@ test: tools runtime servers ## every test that needs the clone only, on a real b
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
 	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
 	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data,failpoints --test it data::
+
+# With the dev binary of `make test`: it has the points at which faults are planted, its assertions are on, and what takes the
+# time (the model, the tokenizer, reading PDF) is optimised in it too.
+chaos: tools runtime servers ## faults on three real brokers, MINUTES=20 INPUTS=10000 SEED=chance FAULT=all
+	SLUICE_CHAOS_MINUTES='$(MINUTES)' SLUICE_CHAOS_INPUTS='$(INPUTS)' SLUICE_CHAOS_SEED='$(SEED)' SLUICE_CHAOS_FAULT='$(FAULT)' \
+		cargo test --locked --features failpoints --test it chaos::long -- --ignored --nocapture
 
 lint: tools ## formatting, clippy, licences and origins of dependencies
 	cargo fmt --check

@@ -25,6 +25,8 @@ pub(crate) struct Flow {
     name: String,
     servers: String,
     prefix: String,
+    /// The consumer group.
+    pub(crate) group: String,
     pub(crate) input: String,
     pub(crate) record: String,
     pub(crate) review: String,
@@ -36,7 +38,11 @@ pub(crate) struct Flow {
 struct Spec<'a> {
     servers: &'a str,
     name: &'a str,
+    /// Of the input topic.
     partitions: i32,
+    /// Of each output topic.
+    output_partitions: i32,
+    replicas: i32,
     format: &'a str,
     extra: &'a str,
     /// More lines of `input`.
@@ -45,7 +51,16 @@ struct Spec<'a> {
 
 impl<'a> Spec<'a> {
     const fn usual(servers: &'a str) -> Self {
-        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", input: "" }
+        Self {
+            servers,
+            name: PIPELINE,
+            partitions: 1,
+            output_partitions: 1,
+            replicas: 1,
+            format: "json",
+            extra: "",
+            input: "",
+        }
     }
 }
 
@@ -63,13 +78,16 @@ impl Flow {
 
     /// Likewise, with output in `format`.
     pub(crate) fn with(partitions: i32, format: &str, extra: &str) -> Self {
-        Self::build(&Spec { partitions, format, extra, ..Spec::usual(kafka::brokers()) })
+        let output_partitions = partitions;
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { partitions, output_partitions, format, extra, ..usual })
     }
 
     /// Likewise with JSON output, and logs split into entries.
     pub(crate) fn splitting(partitions: i32, extra: &str) -> Self {
-        let input = "  split: log\n";
-        Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
+        let (input, output_partitions) = ("  split: log\n", partitions);
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { partitions, output_partitions, extra, input, ..usual })
     }
 
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
@@ -77,23 +95,30 @@ impl Flow {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
     }
 
-    /// Likewise on one partition at these servers, which `wait_for` and the like do not read.
+    /// Likewise on one partition at these servers.
     pub(crate) fn at(servers: &str) -> Self {
         Self::build(&Spec::usual(servers))
     }
 
+    /// Likewise on three servers, with a replica of each partition on each of them.
+    pub(crate) fn replicated(servers: &str, partitions: i32, extra: &str) -> Self {
+        let usual = Spec::usual(servers);
+        Self::build(&Spec { partitions, output_partitions: 3, replicas: 3, extra, ..usual })
+    }
+
     fn build(spec: &Spec<'_>) -> Self {
-        let &Spec { servers, name, partitions, format, extra, input: more } = spec;
+        let &Spec { servers, name, partitions, output_partitions, replicas, .. } = spec;
+        let &Spec { format, extra, input: more, .. } = spec;
         let large = [("max.message.bytes", "16777216")];
-        let topic = |stem: &str, configs: &[(&str, &str)]| {
+        let topic = |stem: &str, partitions: i32, configs: &[(&str, &str)]| {
             let topic = unique(stem);
-            kafka::create_topic_at(servers, &topic, partitions, configs);
+            kafka::create_topic_at(servers, &topic, (partitions, replicas), configs);
             topic
         };
-        let input = topic("documents", &large);
-        let record = topic("records", &[]);
-        let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
-        let audit = topic("audits", &[]);
+        let output = |stem: &str| topic(stem, output_partitions, &[]);
+        let input = topic("documents", partitions, &large);
+        let (record, review, reject) = (output("records"), output("reviews"), output("rejects"));
+        let audit = output("audits");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
         let yaml = source
@@ -104,9 +129,10 @@ impl Flow {
             .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
             .replace("contracts.audit", &audit)
             .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
+        let group = unique("group");
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
-            &format!("  topic: {input}\n  group: {}\n{more}", unique("group")),
+            &format!("  topic: {input}\n  group: {group}\n{more}"),
         );
         let folder = TempDir::new().unwrap();
         let dir = folder.path().join("pipelines").join(name);
@@ -116,7 +142,19 @@ impl Flow {
         std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
         let (name, servers) = (name.to_owned(), servers.to_owned());
         let prefix = unique("flow");
-        Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject, audit }
+        Self {
+            _folder: folder,
+            dir,
+            name,
+            servers,
+            prefix,
+            group,
+            input,
+            record,
+            review,
+            reject,
+            audit,
+        }
     }
 
     /// The folder, for the command line.
@@ -126,6 +164,11 @@ impl Flow {
 
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
+        self.planted(instance, args, "")
+    }
+
+    /// Likewise, with these faults planted, see `src/failpoint.rs`.
+    pub(crate) fn planted(&self, instance: &str, args: &[&str], faults: &str) -> Process {
         let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
@@ -135,7 +178,13 @@ impl Flow {
         // workers of the others.
         all.extend(["--transactional-prefix", &self.prefix]);
         let key = ("SLUICE_REDACT_KEY", REDACT_KEY);
-        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key])
+        let faults = ("SLUICE_FAILPOINTS", faults);
+        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key, faults])
+    }
+
+    /// The transactional id of the worker named `instance`.
+    pub(crate) fn transactional_id(&self, instance: &str) -> String {
+        format!("{}.{}.{instance}", self.prefix, self.name)
     }
 
     /// All outcomes that a `read_committed` reader sees now, by topic.
@@ -146,7 +195,7 @@ impl Flow {
             (Kind::Reject, &self.reject),
         ];
         let all = topics.into_iter().flat_map(|(kind, topic)| {
-            kafka::read_committed_all(topic).into_iter().map(move |seen| (kind, seen))
+            kafka::read_committed_at(&self.servers, topic).into_iter().map(move |seen| (kind, seen))
         });
         all.collect()
     }
@@ -194,7 +243,8 @@ impl Flow {
         let outcomes: Vec<_> =
             self.seen().into_iter().map(|(kind, seen)| outcome(kind, &seen)).collect();
         let mut report = checker::check(&self.name, &inputs, &outcomes);
-        let entries: Vec<_> = kafka::read_committed_all(&self.audit).iter().map(entry).collect();
+        let audit = kafka::read_committed_at(&self.servers, &self.audit);
+        let entries: Vec<_> = audit.iter().map(entry).collect();
         checker::check_audit(&outcomes, &entries, &mut report);
         report
     }

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -40,25 +42,10 @@ impl Broker {
     /// # Panics
     /// When Java or the jars are missing, or it does not answer in time.
     pub(crate) fn start(overrides: &[(&str, &str)]) -> Self {
-        let (java, options) = jvm::java();
-        let jars = jvm::servers("kafka").join("*");
         let address = format!("127.0.0.1:{}", jvm::free_port());
         let folder = Reaper::shared().folder().join(unique("kafka-data"));
-        std::fs::create_dir_all(&folder).expect("creating the folder of a broker");
-        let settings = folder.join("server.properties");
-        std::fs::write(&settings, properties(&address, &folder, overrides))
-            .expect("writing the settings of a broker");
-        // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
-        let script = r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" && exec "$@" kafka.Kafka "$0""#;
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(settings).arg(java).args(options);
-        command.arg(concat!(
-            "-Dlog4j2.configurationFile=",
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/servers/log4j2.properties"
-        ));
-        command.arg("-cp").arg(jars);
-        let mut process = Process::spawn("kafka", command);
+        let settings = settle(&address, &folder, overrides);
+        let mut process = launch(&settings, true);
         jvm::wait_until_ready(&mut process, "Apache Kafka", || answers(&address));
         Self { address, process }
     }
@@ -72,6 +59,32 @@ impl Broker {
     pub(crate) fn freeze(&self) {
         self.process.freeze();
     }
+}
+
+/// Writes the settings of a broker with its data in `folder`; gives the file.
+pub(super) fn settle(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> PathBuf {
+    std::fs::create_dir_all(folder).expect("creating the folder of a broker");
+    let settings = folder.join("server.properties");
+    std::fs::write(&settings, properties(address, folder, overrides))
+        .expect("writing the settings of a broker");
+    settings
+}
+
+/// Starts a broker with these settings, on the data that it has unless it is new.
+pub(super) fn launch(settings: &Path, is_new: bool) -> Process {
+    let (java, options) = jvm::java();
+    // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
+    let format = r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0""#;
+    let script = [if is_new { format } else { ":" }, r#" && exec "$@" kafka.Kafka "$0""#].concat();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(settings).arg(java).args(options);
+    command.arg(concat!(
+        "-Dlog4j2.configurationFile=",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/servers/log4j2.properties"
+    ));
+    command.arg("-cp").arg(jvm::servers("kafka").join("*"));
+    Process::spawn("kafka", command)
 }
 
 fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> String {
@@ -112,7 +125,7 @@ fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> Strin
 }
 
 /// The port opens before it takes clients; it is ready when it names itself.
-fn answers(address: &str) -> bool {
+pub(super) fn answers(address: &str) -> bool {
     let socket = address.parse().expect("an address of the form 127.0.0.1:port");
     TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_ok() && {
         let mut config = ClientConfig::new();
@@ -133,12 +146,18 @@ pub(crate) fn brokers() -> &'static str {
 
 /// The settings of a client of [`brokers`].
 pub(crate) fn client() -> ClientConfig {
+    client_of(brokers())
+}
+
+/// The settings of a client of these servers.
+pub(crate) fn client_of(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers());
+    config.set("bootstrap.servers", servers);
     config
 }
 
-fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
+/// A client with these settings.
+pub(crate) fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
     config.create().expect("creating a Kafka client")
 }
 
@@ -148,24 +167,24 @@ fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
 /// When the broker refuses.
 pub(crate) fn create_topic(stem: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
     let name = unique(stem);
-    create_topic_at(brokers(), &name, partitions, configs);
+    create_topic_at(brokers(), &name, (partitions, 1), configs);
     name
 }
 
-/// Creates the topic `name` at these servers.
+/// Creates the topic `name` at these servers, of so many partitions with so many replicas.
 ///
 /// # Panics
 /// When the broker refuses.
 pub(crate) fn create_topic_at(
     servers: &str,
     name: &str,
-    partitions: i32,
+    (partitions, replicas): (i32, i32),
     configs: &[(&str, &str)],
 ) {
     let topic = NewTopic {
         name,
         num_partitions: partitions,
-        replication: TopicReplication::Fixed(1),
+        replication: TopicReplication::Fixed(replicas),
         config: configs.to_vec(),
     };
     agreed(administer(servers, async |admin, options| {
@@ -198,6 +217,17 @@ fn agreed(results: Vec<TopicResult>) {
     for result in results {
         result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
     }
+}
+
+/// Raises the number of partitions of the topic `name` to `partitions`.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn add_partitions(servers: &str, name: &str, partitions: usize) {
+    let more = NewPartitions::new(name, partitions);
+    agreed(administer(servers, async |admin, options| {
+        admin.create_partitions([&more], options).await
+    }));
 }
 
 fn administer(
@@ -291,7 +321,19 @@ pub(crate) fn send_all(
     topic: &str,
     inputs: &[Input],
 ) -> Vec<(i32, i64)> {
-    for (place, input) in inputs.iter().enumerate() {
+    offer(producer, topic, inputs, 0);
+    acknowledged(producer, topic, inputs.len(), ANSWER_TIMEOUT)
+}
+
+/// Hands `inputs` to the producer in order, and does not wait for the broker. `first` is the place of the first of them among
+/// those that are not yet acknowledged.
+pub(crate) fn offer(
+    producer: &BaseProducer<Receipts>,
+    topic: &str,
+    inputs: &[Input],
+    first: usize,
+) {
+    for (place, input) in (first..).zip(inputs) {
         let mut record = BaseRecord::with_opaque_to(topic, Box::new(place));
         record.key = input.key.as_ref();
         record.payload = input.payload.as_ref();
@@ -310,11 +352,23 @@ pub(crate) fn send_all(
             producer.poll(Duration::from_millis(10));
         }
     }
-    producer.flush(ANSWER_TIMEOUT).expect("sending to the broker");
+}
+
+/// Waits for the broker to take the `count` messages that were offered; gives partition and offset of each.
+///
+/// # Panics
+/// When one of them is not acknowledged.
+pub(crate) fn acknowledged(
+    producer: &BaseProducer<Receipts>,
+    topic: &str,
+    count: usize,
+    timeout: Duration,
+) -> Vec<(i32, i64)> {
+    producer.flush(timeout).expect("sending to the broker");
     let mut receipts = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
     receipts.sort_unstable();
     let sent: Vec<_> = receipts.drain(..).map(|(_, position)| position).collect();
-    assert_eq!(sent.len(), inputs.len(), "acknowledged messages to `{topic}`");
+    assert_eq!(sent.len(), count, "acknowledged messages to `{topic}`");
     sent
 }
 
@@ -339,7 +393,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
+    /// A message that was polled.
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
         let headers = message.headers().into_iter().flat_map(|all| all.iter());
         Self {
             partition: message.partition(),
@@ -361,16 +416,21 @@ impl Seen {
 
 /// All messages of `topic` that are committed now, by partition and offset. Open and aborted transactions do not show.
 pub(crate) fn read_committed_all(topic: &str) -> Vec<Seen> {
-    read_all(topic, "read_committed")
+    read_committed_at(brokers(), topic)
+}
+
+/// Likewise at these servers.
+pub(crate) fn read_committed_at(servers: &str, topic: &str) -> Vec<Seen> {
+    read_all(servers, topic, "read_committed")
 }
 
 /// All messages of `topic`, those of aborted and open transactions included.
 pub(crate) fn read_uncommitted_all(topic: &str) -> Vec<Seen> {
-    read_all(topic, "read_uncommitted")
+    read_all(brokers(), topic, "read_uncommitted")
 }
 
-fn read_all(topic: &str, isolation: &str) -> Vec<Seen> {
-    let mut config = client();
+fn read_all(servers: &str, topic: &str, isolation: &str) -> Vec<Seen> {
+    let mut config = client_of(servers);
     config.set("group.id", unique("reader")).set("enable.auto.commit", "false");
     config.set("isolation.level", isolation).set("enable.partition.eof", "true");
     config.set("fetch.wait.max.ms", "50");

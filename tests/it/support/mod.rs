@@ -6,6 +6,8 @@
 //! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
 
 pub(crate) mod checker;
+pub(crate) mod cluster;
+pub(crate) mod dice;
 pub(crate) mod flow;
 pub(crate) mod gate;
 pub(crate) mod jvm;
