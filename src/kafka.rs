@@ -25,6 +25,8 @@ impl Connection {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", "sluice");
+        // A leader that moved is found so soon, where the old one stands still and tells nobody.
+        config.set("topic.metadata.refresh.interval.ms", "10000");
         for (key, value) in &self.properties {
             config.set(key, value);
         }
@@ -122,19 +124,35 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
 /// apart by the code: the coordinator raises the epoch in both cases, and the client makes one error
 /// of `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 pub fn is_fenced(error: &KafkaError) -> bool {
-    let code = if let KafkaError::Transaction(error) = error {
-        Some(error.code())
-    } else {
-        error.rdkafka_error_code()
-    };
     matches!(
-        code,
+        code_of(error),
         Some(
             RDKafkaErrorCode::ProducerFenced
                 | RDKafkaErrorCode::InvalidProducerEpoch
                 | RDKafkaErrorCode::Fenced
         )
     )
+}
+
+/// Whether broker and producer disagree about what has gone before, as they may after the
+/// coordinator or a leader has moved: this producer cannot go on, and a new one can.
+pub fn has_lost_track(error: &KafkaError) -> bool {
+    matches!(
+        code_of(error),
+        Some(
+            RDKafkaErrorCode::InvalidTransactionalState
+                | RDKafkaErrorCode::InvalidProducerIdMapping
+                | RDKafkaErrorCode::UnknownProducerId
+                | RDKafkaErrorCode::OutOfOrderSequenceNumber
+        )
+    )
+}
+
+fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    if let KafkaError::Transaction(error) = error {
+        return Some(error.code());
+    }
+    error.rdkafka_error_code()
 }
 
 /// A fault of Kafka, met while doing `context`.

@@ -98,8 +98,8 @@ pub struct Kafka {
     metrics: Arc<Metrics>,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
-    /// The broker has most likely ended the open transaction, by its timeout.
-    has_expired: Cell<bool>,
+    /// The open transaction cannot be ended by this producer, and a new one can go on.
+    is_void: Cell<bool>,
 }
 
 impl Kafka {
@@ -112,8 +112,8 @@ impl Kafka {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
         let producer = connect(&setup)?;
-        let (begun, has_expired) = (Cell::new(None), Cell::new(false));
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun, has_expired })
+        let (begun, is_void) = (Cell::new(None), Cell::new(false));
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun, is_void })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
@@ -212,25 +212,31 @@ impl Kafka {
         let mut done = self.fill(commit, &metadata, shutdown);
         if let Err(fault) = &done
             && fault.class != FaultClass::Fatal
-            && !self.has_expired.get()
+            && !self.is_void.get()
         {
             done = self.abort(shutdown).and(done);
         }
         self.begun.set(None);
-        // The abort may be what learns of it.
-        if self.has_expired.take() { self.renew(commit, shutdown) } else { done }
+        match done {
+            // The abort may be what learned of it.
+            Err(fault) if self.is_void.take() => self.renew(commit, &fault, shutdown),
+            done => done,
+        }
     }
 
-    /// Goes on after a transaction that the broker has ended by its timeout, under a new epoch. An
-    /// error, upon which the commit is made again, unless it had gone through: what expired may
-    /// have been the wait for the broker's answer.
+    /// Goes on under a new epoch after `fault`. An error, upon which the commit is made again,
+    /// unless it had gone through: what was met may have been the answer to it that was lost.
     ///
     /// Should another worker have taken over the id, it is fenced in turn, and exits: its own
     /// transactions are short.
-    fn renew(&mut self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+    fn renew(
+        &mut self,
+        commit: &Commit<Outgoing>,
+        fault: &Fault,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
         let pipeline = self.setup.pipeline.as_str();
-        let timeout_ms = self.setup.delivery.transaction_timeout_ms;
-        tracing::warn!(pipeline, timeout_ms, "a transaction outlived its timeout; beginning anew");
+        tracing::warn!(pipeline, error = fault.chain(), "the producer is made anew");
         self.producer = connect(&self.setup)?;
         // Order: it waits for the end of the old transaction; from then on the offsets tell.
         self.join(shutdown)?;
@@ -244,8 +250,7 @@ impl Kafka {
         if wanted.is_empty() {
             return Ok(());
         }
-        let what = "committing: a transaction outlived `delivery.transaction_timeout_ms`";
-        Err(Fault::plain(FaultClass::Abort, what))
+        Err(Fault::plain(FaultClass::Abort, "committing: the transaction was lost"))
     }
 
     /// Throws the open transaction away. At the end of a drain one try is enough: the next worker
@@ -408,9 +413,13 @@ impl Kafka {
             let told = kafka::told_of_fenced(id, open_for, timeout);
             // One that has outlived its timeout was ended by it, or would have been.
             let has_expired = open_for.is_some_and(|open_for| open_for >= timeout);
-            self.has_expired.set(has_expired);
+            self.is_void.set(has_expired);
             let class = if has_expired { FaultClass::Abort } else { FaultClass::Fatal };
             return Fault::new(class, format!("{what}: {told}"), error);
+        }
+        if kafka::has_lost_track(&error) && self.begun.get().is_some() {
+            self.is_void.set(true);
+            return Fault::new(FaultClass::Abort, what, error);
         }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             let what = format!(

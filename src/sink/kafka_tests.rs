@@ -121,9 +121,14 @@ fn commit() -> Commit<Outgoing> {
 }
 
 #[test]
-fn a_transaction_that_outlives_its_timeout_is_made_again_unless_it_had_gone_through() {
-    let ended = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
-    for (committed, is_made) in [(7, false), (8, true)] {
+fn a_transaction_that_the_broker_has_ended_is_made_again_unless_it_had_gone_through() {
+    // By its timeout; and a coordinator that was moved and knows of no open transaction.
+    let expired = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, 400);
+    let unknown = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, 0);
+    for ((error, round_trip_ms), committed) in
+        [(expired, 7), (expired, 8), (unknown, 7), (unknown, 8)]
+    {
+        let is_made = committed == 8;
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("out", 1, 1).unwrap();
         cluster.create_topic("in", 1, 1).unwrap();
@@ -131,8 +136,8 @@ fn a_transaction_that_outlives_its_timeout_is_made_again_unless_it_had_gone_thro
         let shutdown = Shutdown::default();
         sink.join(&shutdown).unwrap();
         // Slower than the timeout of the transaction, which the mock does not keep by itself.
-        cluster.broker_round_trip_time(1, Duration::from_millis(400)).unwrap();
-        cluster.request_errors(RDKafkaApiKey::EndTxn, &[ended]);
+        cluster.broker_round_trip_time(1, Duration::from_millis(round_trip_ms)).unwrap();
+        cluster.request_errors(RDKafkaApiKey::EndTxn, &[error]);
         let commit = commit();
         match sink.transact(&commit, &shutdown) {
             Ok(()) => assert!(is_made),

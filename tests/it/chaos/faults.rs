@@ -184,7 +184,7 @@ fn timed_out(stage: &mut Stage) -> Fired {
     stage.wait_told("w0", "a planted fault");
     let at = Instant::now();
     stage.meanwhile("w1");
-    stage.wait_told("w0", "a transaction outlived its timeout");
+    stage.wait_told("w0", "the broker ended its transaction");
     fired(at, format!("a transaction was held open for {wait_ms} ms, and w0 told so"))
 }
 
