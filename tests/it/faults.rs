@@ -97,7 +97,7 @@ fn a_broker_that_freezes_does_not_outlast_the_drain() {
     let deadline_ms = deadline.as_millis().to_string();
     let args = ["--listen", &listen, "--drain-deadline-ms", &deadline_ms];
     let mut worker = flow.worker("a", &args);
-    let producer = kafka::producer(&[("bootstrap.servers", broker.address())]);
+    let producer = kafka::producer_at(broker.address(), &[]);
     kafka::send_all(&producer, &flow.input, &(0..100).map(short_contract).collect::<Vec<_>>());
     wait_for("an outcome", LONG, || {
         let page = ureq::get(format!("http://{listen}/metrics")).call().ok()?;

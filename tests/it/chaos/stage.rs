@@ -80,13 +80,13 @@ impl Stage {
         );
         let flow = Flow::replicated(&servers, PARTITIONS, &extra);
         // Patient, and soon aware of new partitions and of brokers that are back.
-        let producer = kafka::producer(&[
-            ("bootstrap.servers", &servers),
+        let patient = [
             ("enable.idempotence", "true"),
             ("message.timeout.ms", "600000"),
             ("reconnect.backoff.max.ms", "500"),
             ("topic.metadata.refresh.interval.ms", "1000"),
-        ]);
+        ];
+        let producer = kafka::producer_at(&servers, &patient);
         let topics = [flow.record.as_str(), &flow.review, &flow.reject];
         let tail = Tail::start(&servers, &topics, 3);
         let mut stage = Self {

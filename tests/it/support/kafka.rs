@@ -303,7 +303,12 @@ impl ProducerContext for Receipts {
 
 /// A producer for [`send_all`]; `configs` come on top, such as a `transactional.id`.
 pub(crate) fn producer(configs: &[(&str, &str)]) -> BaseProducer<Receipts> {
-    let mut config = client();
+    producer_at(brokers(), configs)
+}
+
+/// Likewise at these servers.
+pub(crate) fn producer_at(servers: &str, configs: &[(&str, &str)]) -> BaseProducer<Receipts> {
+    let mut config = client_of(servers);
     config.set("partitioner", "murmur2_random").set("acks", "all").set("linger.ms", "0");
     config.set("message.max.bytes", "16777216");
     for (name, value) in configs {
