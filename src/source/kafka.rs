@@ -447,6 +447,8 @@ fn connect<T: Send>(
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        // A tenth of it where the coordinator is down: one that stands still is left soon.
+        .set("coordinator.query.interval.ms", "20000")
         .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string())
         // Limit: prefetched and not yet delivered, beside what is in flight.
         .set("queued.max.messages.kbytes", "16384")

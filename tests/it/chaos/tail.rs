@@ -35,6 +35,7 @@ impl Tail {
         config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "50");
         // It measures how soon others are back, so it must be back before.
         config.set("reconnect.backoff.max.ms", "200").set("fetch.error.backoff.ms", "50");
+        config.set("topic.metadata.refresh.interval.ms", "1000");
         let consumer: BaseConsumer = kafka::create(&config);
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
