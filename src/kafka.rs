@@ -107,7 +107,11 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
             | RDKafkaErrorCode::UnknownMemberId
             | RDKafkaErrorCode::PurgeQueue
             | RDKafkaErrorCode::PurgeInflight
-            | RDKafkaErrorCode::MessageTimedOut,
+            | RDKafkaErrorCode::MessageTimedOut
+            // A topic that is missing is waited for.
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition,
         ) => FaultClass::Abort,
         _ => FaultClass::Fatal,
     }
@@ -180,6 +184,7 @@ mod tests {
         for (code, class) in [
             (RDKafkaErrorCode::State, FaultClass::Abort),
             (RDKafkaErrorCode::MessageTimedOut, FaultClass::Abort),
+            (RDKafkaErrorCode::UnknownTopicOrPartition, FaultClass::Abort),
             (RDKafkaErrorCode::QueueFull, FaultClass::Retry),
             (RDKafkaErrorCode::Fatal, FaultClass::Fatal),
             (RDKafkaErrorCode::TopicAuthorizationFailed, FaultClass::Fatal),

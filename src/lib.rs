@@ -16,7 +16,9 @@
 //! Around them: [`worker`] wires the rooms, [`ledger`] knows what may be committed, [`config`] is
 //! the only reader of settings, and [`types`] is what travels. Start reading at [`worker`].
 
+pub mod admin;
 pub mod assemble;
+pub mod backoff;
 pub mod chunk;
 pub mod cli;
 pub mod config;
@@ -24,10 +26,12 @@ pub mod decode;
 pub mod error;
 pub mod eval;
 pub mod failpoint;
+pub mod guard;
 pub mod health;
 pub mod infer;
 pub mod kafka;
 pub mod ledger;
+pub mod listen;
 pub mod metrics;
 pub mod queue;
 pub mod redact;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, load_all};
+use crate::config::admin;
 use crate::config::settings::{Registry, Settings, planted_faults, redact_key};
 use crate::failpoint;
 use crate::registry::{Auth, Client, Endpoint};
@@ -32,14 +33,17 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         args.settings.kafka.transactional_id(flow)?;
     }
     let key = redact_key(&flows)?;
+    let token = admin::token()?;
     let names: Vec<_> = flows.iter().map(|flow| flow.pipeline.name.clone()).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ?names, "starting");
     let registry = client(&args.settings.registry)?;
     let (base, engines) =
         worker::build(&args.settings.compute, registry.as_ref(), key.as_ref(), flows)?;
-    let worker = Worker::start(&args.settings, base, engines)?;
-    tracing::info!("running");
-    let done = worker.wait();
+    let worker = Worker::start(&args.settings, token.as_ref(), base, engines)?;
+    let done = worker.map_or(Ok(()), |worker| {
+        tracing::info!("running");
+        worker.wait()
+    });
     match &done {
         Ok(()) => tracing::info!("drained"),
         Err(fault) => tracing::error!(error = fault.chain(), "stopped by a fault"),

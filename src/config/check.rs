@@ -227,6 +227,15 @@ fn limits(draft: &Draft, report: &mut Report<'_>) {
                 format!("above delivery.commit_interval_ms ({})", delivery.commit_interval_ms),
             );
         }
+        let budget = delivery.reject_budget;
+        let window = u64::try_from(budget.window_deliveries).unwrap_or(u64::MAX);
+        if budget.rejects_min > window {
+            report.at(
+                "/delivery/reject_budget/rejects_min",
+                format!("no window of {window} deliveries has {} rejects", budget.rejects_min),
+                format!("at most delivery.reject_budget.window_deliveries ({window})"),
+            );
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`pipeline`]); where it runs stands in flags and `SLUICE_*` variables ([`settings`]); neither
 //! can say the other's things.
 
+pub mod admin;
 pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;

@@ -336,6 +336,16 @@ pub struct Output {
     pub message_bytes_max: usize,
 }
 
+impl Output {
+    /// All output topics.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        [&self.record_topic, &self.review_topic, &self.reject_topic]
+            .into_iter()
+            .chain(&self.audit_topic)
+            .map(String::as_str)
+    }
+}
+
 fn default_schema() -> String {
     "record.avsc".to_owned()
 }
@@ -370,6 +380,8 @@ pub struct Delivery {
     /// Longest transaction, in milliseconds: a worker that dies in one blocks readers so long.
     #[schemars(range(min = 1_000, max = 900_000))]
     pub transaction_timeout_ms: u32,
+    /// How many rejects are too many: above it the flow is held until a person releases it.
+    pub reject_budget: RejectBudget,
 }
 
 impl Default for Delivery {
@@ -379,7 +391,32 @@ impl Default for Delivery {
             commit_interval_ms: 500,
             commit_deliveries_max: 1_000,
             transaction_timeout_ms: 15_000,
+            reject_budget: RejectBudget::default(),
         }
+    }
+}
+
+/// How many of the recent deliveries may be refused. Above it the flow is held: nothing more of it
+/// is committed, and what was not is worked on again once a person has released it. A delivery of
+/// many parts counts by the share of them that were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RejectBudget {
+    /// Largest share of the recent deliveries that may be refused; 1 switches the budget off.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share_max: f64,
+    /// How many deliveries are the recent ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub window_deliveries: usize,
+    /// Fewer refused deliveries than these hold nothing up. So many in a row hold the flow
+    /// whatever the share, where their codes are in doubt, as `INFER_FAILED` and `TEXT_CRASHED` are.
+    #[schemars(range(min = 1))]
+    pub rejects_min: u64,
+}
+
+impl Default for RejectBudget {
+    fn default() -> Self {
+        Self { share_max: 0.5, window_deliveries: 200, rejects_min: 20 }
     }
 }
 

@@ -337,6 +337,15 @@ pub struct Service {
         value_parser = clap::value_parser!(u64).range(0..=3_600_000)
     )]
     pub drain_deadline_ms: u64,
+    /// Address of the admin port: what holds flows up, their release, a drain. Open only with a
+    /// token, in `SLUICE_ADMIN_TOKEN` or in the file that `SLUICE_ADMIN_TOKEN_FILE` names
+    #[arg(
+        long,
+        env = "SLUICE_ADMIN_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9465"
+    )]
+    pub admin_listen: SocketAddr,
 }
 
 impl Service {

@@ -38,7 +38,11 @@ pub(super) fn unwrap<'a>(
             let detail = format!("no registry knows an Avro schema of id {id}");
             return Ok(Err(reject(RejectCode::SchemaUnknown, detail)));
         };
-        return Ok(walk(binary, &schema, &format!("schema id {id}")));
+        let walked = walk(binary, &schema, &format!("schema id {id}"));
+        if walked.as_ref().is_err_and(|reject| reject.code == RejectCode::SchemaUnknown) {
+            schemas.doubt(id);
+        }
+        return Ok(walked);
     }
     if let Some((&[0xC3, 0x01], rest)) = body.split_first_chunk()
         && let Some((print, binary)) = rest.split_first_chunk::<8>()

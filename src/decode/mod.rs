@@ -95,11 +95,19 @@ struct Content<'a> {
 pub trait Schemas {
     /// The schema of a registry id; `None` where nobody knows it.
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault>;
+
+    /// The schema of that id is none of an envelope: it is to be asked for again before long, since
+    /// a registry that was set up wrongly is mended.
+    fn doubt(&self, _id: u32) {}
 }
 
 impl Schemas for Client {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         self.schema_by_id(id)
+    }
+
+    fn doubt(&self, id: u32) {
+        self.forget(id);
     }
 }
 
@@ -114,6 +122,10 @@ impl Schemas for Known<'_> {
         };
         self.0.recall(id).ok_or_else(not_yet)
     }
+
+    fn doubt(&self, id: u32) {
+        self.0.forget(id);
+    }
 }
 
 /// With or without a registry; without, every id is unknown.
@@ -121,11 +133,21 @@ impl<S: Schemas> Schemas for Option<S> {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         self.as_ref().map_or(Ok(None), |schemas| schemas.writer_schema(id))
     }
+
+    fn doubt(&self, id: u32) {
+        if let Some(schemas) = self {
+            schemas.doubt(id);
+        }
+    }
 }
 
 impl<S: Schemas + ?Sized> Schemas for Arc<S> {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         (**self).writer_schema(id)
+    }
+
+    fn doubt(&self, id: u32) {
+        (**self).doubt(id);
     }
 }
 

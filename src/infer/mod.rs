@@ -17,7 +17,7 @@ mod sentences;
 mod session;
 
 pub use job::{Answer, Done, Job};
-pub use pool::{Engine, Handle, Pool, Setup, Usage};
+pub use pool::{Engine, Handle, Pool, Setup, Usage, blank};
 pub use processor::cpu_class;
 pub use scores::{Candidate, Decoded, decode, findings};
 pub use session::{RowScores, RunError, Runtime, Session};

@@ -140,6 +140,8 @@ pub struct Ledger<T> {
     in_flight: InFlight,
     /// Partition after which the next cut begins, so that none is starved.
     cut_after: Partition,
+    /// Nothing is cut while the flow is held.
+    is_held: bool,
 }
 
 impl<T> Default for Ledger<T> {
@@ -149,6 +151,7 @@ impl<T> Default for Ledger<T> {
             leases_count: 0,
             in_flight: InFlight::default(),
             cut_after: Partition::MIN,
+            is_held: false,
         }
     }
 }
@@ -233,9 +236,12 @@ impl<T> Ledger<T> {
     }
 
     /// Takes the settled deliveries below the first open one of each partition, at most
-    /// `deliveries_max` of them; `None` where there is nothing. The caller ends the commit by
+    /// `deliveries_max` of them; `None` where there is nothing, or the flow is held. The caller ends the commit by
     /// [`Self::committed`], or keeps it and tries again; it must not cut another one before.
     pub fn cut(&mut self, deliveries_max: usize) -> Option<Commit<T>> {
+        if self.is_held {
+            return None;
+        }
         let mut groups = Vec::new();
         let mut room = deliveries_max;
         let (low, high): (Vec<_>, Vec<_>) =
@@ -269,6 +275,42 @@ impl<T> Ledger<T> {
                 self.in_flight.release(&entry);
             }
         }
+    }
+
+    /// Cuts nothing any more, until [`Self::release`].
+    pub const fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Cuts again.
+    pub const fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// Whether the flow is held.
+    pub const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Drops what is consumed and not committed, under new leases, and gives the offset from which
+    /// each of their partitions is to be read again. `None` while a commit is under way: it may go
+    /// through, and what is in it must not be worked on twice.
+    pub fn restart(&mut self) -> Option<Vec<(Lease, i64)>> {
+        let is_moving = |book: &Book<T>| {
+            book.entries.iter().any(|entry| matches!(entry.state, State::InCommit))
+        };
+        if self.books.values().any(is_moving) {
+            return None;
+        }
+        let first = |book: &Book<T>| book.entries.front().map(|entry| entry.offset);
+        let behind: Vec<_> = self
+            .books
+            .iter()
+            .filter_map(|(partition, book)| Some((*partition, first(book)?)))
+            .collect();
+        let renewed =
+            behind.into_iter().map(|(partition, offset)| (self.assign(partition), offset));
+        Some(renewed.collect())
     }
 
     /// Whether `outcomes_max` outcomes or more wait for a commit, and a commit is possible or under

@@ -41,6 +41,30 @@ fn a_cut_stops_at_the_first_open_delivery() {
 }
 
 #[test]
+fn a_held_flow_commits_nothing_and_reads_again_what_was_not_committed() {
+    let mut ledger = Ledger::default();
+    ledger.assign(0);
+    ledger.assign(1);
+    let tickets = opened(&mut ledger, &[3, 5, 8]);
+    assert!(ledger.settle(&tickets[0], vec![3]) && ledger.settle(&tickets[1], vec![5]));
+    let commit = ledger.cut(1).unwrap();
+    ledger.hold();
+    assert!(ledger.is_held() && ledger.cut(100).is_none());
+    assert!(ledger.restart().is_none(), "a commit is under way and may go through");
+    ledger.committed(&commit);
+    let again = ledger.restart().unwrap();
+    let again: Vec<_> = again.iter().map(|(it, offset)| (it.partition(), *offset)).collect();
+    assert_eq!(again, [(0, 5)], "partition 1 has nothing that is not committed");
+    assert!(!ledger.settle(&tickets[2], vec![8]), "its lease is dead");
+    assert_eq!(ledger.in_flight(), InFlight::default());
+    assert_eq!(ledger.restart().map(|again| again.len()), Some(0));
+    ledger.release();
+    let tickets = opened(&mut ledger, &[5, 8]);
+    assert!(ledger.settle(&tickets[0], vec![5]) && ledger.settle(&tickets[1], vec![8]));
+    assert_eq!(ledger.cut(100).unwrap().groups[0].outcomes, [5, 8]);
+}
+
+#[test]
 fn gaps_between_offsets_hold_nothing_up() {
     let mut ledger = Ledger::default();
     ledger.assign(0);

@@ -58,7 +58,7 @@ impl Endpoint {
 pub(super) enum Answer {
     /// 200, with the body.
     Ok(Vec<u8>),
-    /// 404: no such id, subject or version.
+    /// 404 in the API's own words: no such id, subject or version.
     NotFound,
     /// Any other status.
     Refused(Refusal),
@@ -68,16 +68,24 @@ pub(super) enum Answer {
 pub(super) struct Refusal {
     status: StatusCode,
     message: String,
+    /// Whether the registry says so, and not something before it.
+    is_own: bool,
 }
 
 impl Refusal {
-    /// As a fault: 429 and 5xx may pass, all else needs a person.
+    /// As a fault: 429 and 5xx may pass, and so may what a proxy says while the registry is away:
+    /// a redirection, or a page that there is no such thing. All else needs a person.
     pub(super) fn fault(&self, doing: &str) -> Fault {
         let passes = self.status.is_server_error()
+            || self.status.is_redirection()
             || self.status == StatusCode::TOO_MANY_REQUESTS
-            || self.status == StatusCode::REQUEST_TIMEOUT;
+            || self.status == StatusCode::REQUEST_TIMEOUT
+            || (self.status == StatusCode::NOT_FOUND && !self.is_own);
         let class = if passes { FaultClass::Retry } else { FaultClass::Fatal };
         let hint = match self.status {
+            StatusCode::NOT_FOUND => {
+                "; not in the words of a registry's API: is the URL right, is a proxy before it?"
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 "; check the registry's user, password and rights"
             }
@@ -158,10 +166,15 @@ impl Http {
         let status = response.status();
         let body = response.body_mut().with_config().limit(self.response_bytes_max).read_to_vec();
         let body = body.map_err(unreachable)?;
+        let told = told(&body);
+        let is_own = told.as_ref().is_some_and(|told| told.error_code.is_some());
         Ok(match status {
             StatusCode::OK | StatusCode::CREATED => Answer::Ok(body),
-            StatusCode::NOT_FOUND => Answer::NotFound,
-            _ => Answer::Refused(Refusal { status, message: message_of(&body) }),
+            StatusCode::NOT_FOUND if is_own => Answer::NotFound,
+            _ => {
+                let message = told.map(|told| shortened(&told.message)).unwrap_or_default();
+                Answer::Refused(Refusal { status, message, is_own })
+            }
         })
     }
 }
@@ -172,15 +185,21 @@ fn unreachable(error: ureq::Error) -> Fault {
     Fault::new(FaultClass::Retry, "asking the schema registry", error)
 }
 
-/// The registry's own words of an error body `{"error_code": .., "message": ".."}`, cut short.
-fn message_of(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct ErrorBody {
-        #[serde(default)]
-        message: String,
-    }
-    let message = serde_json::from_slice::<ErrorBody>(body).map(|body| body.message);
-    let message = message.unwrap_or_default();
+/// What the API says of an error.
+#[derive(serde::Deserialize)]
+struct Told {
+    error_code: Option<u32>,
+    #[serde(default)]
+    message: String,
+}
+
+/// The registry's own words of an error body `{"error_code": .., "message": ".."}`.
+fn told(body: &[u8]) -> Option<Told> {
+    serde_json::from_slice(body).ok()
+}
+
+/// Words for one log line.
+fn shortened(message: &str) -> String {
     message.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 

@@ -75,16 +75,22 @@ impl Client {
             Answer::Refused(refusal) => return Err(refusal.fault("reading a schema by id")),
         };
         let Some(schema) = found else {
-            let mut unknown = locked(&self.unknown);
-            if unknown.len() >= UNKNOWN_MAX {
-                unknown.clear();
-            }
-            unknown.insert(id, Instant::now());
+            self.forget(id);
             return Ok(None);
         };
         let schema = Arc::new(schema);
         locked(&self.known).insert(id, Arc::clone(&schema));
         Ok(Some(schema))
+    }
+
+    /// Takes `id` for unknown, for a while.
+    pub fn forget(&self, id: u32) {
+        locked(&self.known).remove(&id);
+        let mut unknown = locked(&self.unknown);
+        if unknown.len() >= UNKNOWN_MAX {
+            unknown.clear();
+        }
+        unknown.insert(id, Instant::now());
     }
 
     /// What [`Self::schema_by_id`] would say without asking; `None` where it would ask.

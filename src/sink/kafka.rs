@@ -16,6 +16,8 @@ use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
 
+use super::topics::Topics;
+use crate::backoff::{self, Backoff};
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
@@ -30,14 +32,12 @@ use crate::types::Outgoing;
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Shortest wait for one call, so that the last abort of a drain can get through.
 const CALL_MIN: Duration = Duration::from_millis(200);
-/// Pause before the first retry; doubles up to [`BACKOFF_MAX`].
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Longest pause between retries.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the reports of messages that an abort throws away.
 const PURGE_MAX: Duration = Duration::from_secs(1);
 /// Room for headers and framing above the largest payload, in bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
+/// Largest batch of messages, in bytes: a topic's limit is one on batches.
+const BATCH_BYTES_MAX: usize = 1_000_000;
 
 /// What a Kafka sink needs to know.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub struct Setup {
     pub pipeline: String,
     /// Input topic, whose offsets are committed.
     pub input_topic: String,
+    /// Output topics.
+    pub output_topics: Vec<String>,
     /// `transactional.id`; must be set for `exactly_once`.
     pub transactional_id: Option<String>,
     /// When and how commits are cut.
@@ -118,11 +120,15 @@ impl Kafka {
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "5")
-            .set("message.max.bytes", message_bytes_max.to_string());
+            .set("message.max.bytes", message_bytes_max.to_string())
+            .set("batch.size", setup.message_bytes_max.min(BATCH_BYTES_MAX).to_string());
         if let Some(id) = &setup.transactional_id {
+            let timeout_ms = setup.delivery.transaction_timeout_ms;
             config
                 .set("transactional.id", id)
-                .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
+                .set("transaction.timeout.ms", timeout_ms.to_string())
+                // Given up before the broker ends the transaction, which would fence this worker.
+                .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
         }
         let producer = config.create_with_context(Context::default()).map_err(fault)?;
         Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
@@ -134,14 +140,30 @@ impl Kafka {
         if self.setup.transactional_id.is_none() {
             return Ok(());
         }
-        self.persist(shutdown, "registering the transactional id", || {
-            self.producer.init_transactions(call_max(shutdown))
-        })
+        let pipeline = self.setup.pipeline.as_str();
+        let what = "registering the transactional id";
+        let is_wanted = |fault: &Fault| {
+            tracing::warn!(pipeline, error = fault.chain(), "trying again");
+            shutdown.stopped().is_none()
+        };
+        let ask = || {
+            let registered = self.producer.init_transactions(call_max(shutdown));
+            registered.map_err(|error| self.fault(what, error))
+        };
+        let stopped = || Fault::plain(FaultClass::Abort, format!("{what}: told to stop"));
+        backoff::persist(shutdown, is_wanted, ask)?.ok_or_else(stopped)
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
-    /// Calls `relieved` after each turn, in which less may have come to be in flight.
-    pub fn run(self, shutdown: &Shutdown, relieved: impl Fn()) -> Result<(), Fault> {
+    /// Calls `relieved` after each turn, in which less may have come to be in flight, and `waits`
+    /// with what output topics lack, and with nothing once they lack it no more.
+    pub fn run(
+        self,
+        shutdown: &Shutdown,
+        relieved: impl Fn(),
+        waits: impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
+        self.await_topics(shutdown, &waits)?;
         let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
@@ -156,7 +178,7 @@ impl Kafka {
             let commit = self.ledger.lock().cut(deliveries_max);
             last = Instant::now();
             match commit {
-                Some(commit) => self.make_visible(commit, shutdown)?,
+                Some(commit) => self.make_visible(commit, shutdown, &waits)?,
                 // Order: the source leaves first; until then it may still open a delivery.
                 None if is_draining && self.ledger.lock().partitions().is_empty() => {
                     return Ok(());
@@ -169,10 +191,15 @@ impl Kafka {
     }
 
     /// Tries a commit until it is through, or all its leases have died.
-    fn make_visible(&self, mut commit: Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+    fn make_visible(
+        &self,
+        mut commit: Commit<Outgoing>,
+        shutdown: &Shutdown,
+        waits: &impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
         let pipeline = self.setup.pipeline.as_str();
         let since = Instant::now();
-        let mut pause = BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         loop {
             commit.retain_alive();
             if commit.groups.is_empty() {
@@ -193,8 +220,8 @@ impl Kafka {
             if shutdown.is_over() {
                 return Ok(());
             }
-            shutdown.rest(pause);
-            pause = (pause * 2).min(BACKOFF_MAX);
+            shutdown.rest(backoff.pause());
+            self.await_topics(shutdown, waits)?;
         }
         failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
@@ -338,25 +365,46 @@ impl Kafka {
         Ok(())
     }
 
-    /// Calls `call` again while its error may pass, with growing pauses, until the worker ends.
+    /// Waits until every output topic is there and takes messages as large as the pipeline's. What
+    /// the brokers do not tell is left to the commit.
+    fn await_topics(
+        &self,
+        shutdown: &Shutdown,
+        waits: &impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
+        let Setup { connection, pipeline, output_topics, message_bytes_max, .. } = &self.setup;
+        let topics =
+            Topics { connection, names: output_topics, message_bytes_max: *message_bytes_max };
+        let told = |fault: &Fault| {
+            let error = fault.chain();
+            tracing::error!(pipeline, error, "the flow waits and goes on by itself");
+            waits(Some(&error));
+            // A drain has no time for what a person must mend.
+            shutdown.stopped().is_none()
+        };
+        let ask = || topics.check(self.producer.client(), call_max(shutdown));
+        backoff::persist(shutdown, told, ask)?;
+        waits(None);
+        Ok(())
+    }
+
+    /// Calls `call` again while its error may pass, until the worker ends.
     fn persist(
         &self,
         shutdown: &Shutdown,
         what: &str,
         call: impl Fn() -> Result<(), KafkaError>,
     ) -> Result<(), Fault> {
-        let mut pause = BACKOFF_MIN;
-        loop {
-            let Err(error) = call() else { return Ok(()) };
-            let fault = self.fault(what, error);
-            if fault.class != FaultClass::Retry || shutdown.is_over() {
-                return Err(fault);
-            }
-            tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
-            self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
-            shutdown.rest(pause);
-            pause = (pause * 2).min(BACKOFF_MAX);
-        }
+        let pipeline = self.setup.pipeline.as_str();
+        let told = |fault: &Fault| {
+            tracing::warn!(pipeline, error = fault.chain(), "trying again");
+            self.metrics.happened(pipeline, FlowEvent::Retried);
+            true
+        };
+        let ask = || call().map_err(|error| self.fault(what, error));
+        let over =
+            || Fault::plain(FaultClass::Abort, format!("{what}: the time of a drain is over"));
+        backoff::persist(shutdown, told, ask)?.ok_or_else(over)
     }
 
     fn fault(&self, what: impl Into<String>, error: KafkaError) -> Fault {
@@ -379,10 +427,10 @@ impl Kafka {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             let what = format!(
                 "{what}: a topic takes smaller messages than `output.message_bytes_max` ({}); \
-                 raise `max.message.bytes` of the topic or lower the limit",
+                 raise `max.message.bytes` of the topic, or lower the limit and restart",
                 self.setup.message_bytes_max
             );
-            return Fault::new(FaultClass::Fatal, what, error);
+            return Fault::new(FaultClass::Abort, what, error);
         }
         kafka::fault(what, error)
     }
@@ -406,96 +454,5 @@ fn call_max(shutdown: &Shutdown) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::shutdown::Stop;
-    use crate::types::Sensitive;
-
-    /// A group that nobody has joined.
-    struct Nobody;
-
-    impl Offsets for Nobody {
-        fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-            None
-        }
-
-        fn commit(&self, _offsets: &[(i32, i64)]) -> Result<(), Fault> {
-            Ok(())
-        }
-    }
-
-    fn sink(brokers: String) -> Kafka {
-        let delivery = Delivery { transaction_timeout_ms: 1_000, ..Delivery::default() };
-        let setup = Setup {
-            // The broker comes back at once, and so does the client.
-            connection: Connection {
-                brokers,
-                properties: vec![("reconnect.backoff.max.ms".to_owned(), "100".to_owned())],
-            },
-            pipeline: "p".to_owned(),
-            input_topic: "in".to_owned(),
-            transactional_id: Some("p-a".to_owned()),
-            delivery,
-            message_bytes_max: 1_000_000,
-        };
-        Kafka::new(setup, Arc::default(), Arc::new(Nobody), Arc::default()).unwrap()
-    }
-
-    fn outgoing() -> Outgoing {
-        Outgoing {
-            topic: "out".to_owned(),
-            key: None,
-            headers: Vec::new(),
-            payload: Some(Sensitive::new(b"body".to_vec())),
-            kind: None,
-            code: "",
-        }
-    }
-
-    #[test]
-    fn a_drain_does_not_wait_for_a_coordinator_that_is_silent() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let sink = sink(cluster.bootstrap_servers());
-        let shutdown = Shutdown::new(Duration::from_secs(2));
-        sink.join(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing()).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_round_trip_time(1, Duration::from_mins(1)).unwrap();
-        shutdown.stop(Stop::Drain);
-        let begun = Instant::now();
-        sink.abort(&shutdown).unwrap();
-        assert!((1..CALL_MAX.as_secs()).contains(&begun.elapsed().as_secs()), "a try, not more");
-    }
-
-    #[test]
-    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
-        sink.join(&shutdown).unwrap();
-        let outgoing = outgoing();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_down(1).unwrap();
-        let fault = loop {
-            // A message that nobody takes times out with the transaction.
-            if let Err(fault) = sink.send(&outgoing) {
-                break fault;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
-        assert!(fault.chain().contains("timed out"), "the cause is told: {}", fault.chain());
-        cluster.broker_up(1).unwrap();
-        sink.abort(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        sink.producer.commit_transaction(CALL_MAX).unwrap();
-    }
-}
+#[path = "kafka_tests.rs"]
+mod tests;

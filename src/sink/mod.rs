@@ -8,5 +8,6 @@ mod kafka;
 pub mod schemas;
 #[cfg(test)]
 mod schemas_tests;
+mod topics;
 
 pub use kafka::{Kafka, Setup};

@@ -9,26 +9,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
+use super::message::delivery_of;
 use super::watch::{Snapshot, Watch};
 use crate::config::pipeline::Limits;
 use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
 use crate::kafka::{self, Connection, Offsets};
-use crate::ledger::{SharedLedger, Ticket};
+use crate::ledger::{Lease, SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
-use crate::types::{Delivery, Header, Position, Sensitive};
+use crate::types::Delivery;
 
 /// Longest wait for a message, so that the thread sees a stop soon.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -42,6 +42,8 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
 /// Shortest wait for the group to be left in order, where the time of a drain is over.
 const LEAVE_MIN: Duration = Duration::from_millis(200);
+/// Longest wait for the consumer to go back to an offset, which it does by itself.
+const SEEK_MAX: Duration = Duration::from_secs(1);
 
 /// What a Kafka source needs to know.
 #[derive(Clone)]
@@ -162,6 +164,8 @@ pub struct Kafka<T: Send + 'static> {
     group: Arc<Group<T>>,
     topic: Arc<str>,
     paused: BTreeSet<i32>,
+    /// Where to read again; nothing of such a partition is opened before.
+    behind: Vec<(Lease, i64)>,
     rebalances_seen: u64,
     watch: Watch,
     has_warned: bool,
@@ -185,6 +189,7 @@ impl<T: Send> Kafka<T> {
             group,
             topic,
             paused: BTreeSet::new(),
+            behind: Vec::new(),
             rebalances_seen: 0,
             watch: Watch::default(),
             has_warned: false,
@@ -239,8 +244,11 @@ impl<T: Send> Kafka<T> {
     }
 
     fn open(&mut self, message: &BorrowedMessage<'_>, deliver: &mut impl FnMut(Ticket, Delivery)) {
-        let delivery = delivery_of(message, &self.topic);
         let (partition, offset) = (message.partition(), message.offset());
+        if self.behind.iter().any(|(lease, _)| lease.partition() == partition) {
+            return;
+        }
+        let delivery = delivery_of(message, &self.topic);
         let opened = self.ledger.lock().open(partition, offset, delivery.size_bytes());
         let Some(opened) = opened else { return };
         let pipeline = self.setup.pipeline.as_str();
@@ -312,11 +320,16 @@ impl<T: Send> Kafka<T> {
         Ok(())
     }
 
-    /// Pauses partitions when too much is in flight, and resumes them when half is done.
+    /// Pauses partitions when too much is in flight or the flow is held, and resumes them when half
+    /// is done.
     fn regulate(&mut self, client: &Client<T>, is_draining: bool) -> Result<(), Fault> {
-        let (in_flight, partitions) = {
-            let ledger = self.ledger.lock();
-            (ledger.in_flight(), ledger.partitions())
+        let (in_flight, partitions, is_held) = {
+            let mut ledger = self.ledger.lock();
+            let is_held = ledger.is_held();
+            if is_held && let Some(behind) = ledger.restart() {
+                self.behind.extend(behind);
+            }
+            (ledger.in_flight(), ledger.partitions(), is_held)
         };
         let rebalances = client.context().rebalances_count.load(Ordering::Acquire);
         if rebalances != self.rebalances_seen {
@@ -329,7 +342,7 @@ impl<T: Send> Kafka<T> {
             || in_flight.deliveries_count >= limits.in_flight_deliveries_max;
         let is_low = in_flight.bytes <= limits.in_flight_bytes_max / 2
             && in_flight.deliveries_count <= limits.in_flight_deliveries_max / 2;
-        if is_full || is_draining {
+        if is_full || is_held || is_draining {
             let fresh: Vec<i32> = partitions
                 .iter()
                 .copied()
@@ -339,7 +352,7 @@ impl<T: Send> Kafka<T> {
                 self.switch(client, &fresh, true)?;
                 self.paused.extend(fresh);
             }
-        } else if is_low && !self.paused.is_empty() {
+        } else if is_low && self.behind.is_empty() && !self.paused.is_empty() {
             let resumed: Vec<i32> = partitions
                 .iter()
                 .copied()
@@ -351,7 +364,25 @@ impl<T: Send> Kafka<T> {
                 self.watch.reset();
             }
         }
+        self.go_back(client);
         Ok(())
+    }
+
+    /// Goes back to what was dropped, where the flow was held; tried again with the next turn, since
+    /// a partition that is about to be revoked takes no order.
+    fn go_back(&mut self, client: &Client<T>) {
+        self.behind.retain(|(lease, _)| lease.is_alive());
+        let topic = &self.topic;
+        self.behind.retain(|(lease, offset)| {
+            let mut list = TopicPartitionList::new();
+            let added =
+                list.add_partition_offset(topic, lease.partition(), Offset::Offset(*offset));
+            let sought = added.and_then(|()| client.seek_partitions(list, SEEK_MAX));
+            let is_there = |sought: &TopicPartitionList| {
+                sought.elements().iter().all(|partition| partition.error().is_ok())
+            };
+            !sought.is_ok_and(|sought| is_there(&sought))
+        });
     }
 
     fn switch(&self, client: &Client<T>, partitions: &[i32], is_pause: bool) -> Result<(), Fault> {
@@ -452,26 +483,4 @@ fn connect<T: Send>(
     let client: Client<T> = config.create_with_context(context).map_err(fault)?;
     client.subscribe(&[&setup.topic]).map_err(fault)?;
     Ok(Arc::new(client))
-}
-
-fn delivery_of(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
-    let sensitive = |bytes: &[u8]| Sensitive::new(bytes.to_vec());
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let own = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-            name: header.key.to_owned(),
-            value: header.value.map(sensitive),
-        };
-        headers.iter().map(own).collect()
-    });
-    Delivery {
-        position: Position {
-            topic: Arc::clone(topic),
-            partition: message.partition(),
-            offset: message.offset(),
-        },
-        key: message.key().map(sensitive),
-        body: message.payload().map(sensitive),
-        headers,
-        sent: message.timestamp().to_millis().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod kafka;
+mod message;
 mod watch;
 
 pub use files::{MAX_FILE_BYTES, delivery_of_bytes, delivery_of_file};

@@ -28,7 +28,7 @@ use self::frame::{Engine, Flaw, Refusal, Terms};
 use self::process::{Child, Death, Failure, Patience, Reading};
 use crate::config::pipeline::{PdfEngine, TextLimits};
 use crate::error::{Fault, FaultClass};
-use crate::types::{Digest, Document, MediaType, Reject, RejectCode, Room, Text};
+use crate::types::{Blame, Digest, Document, MediaType, Reject, RejectCode, Room, Text};
 
 /// The hidden subcommand that runs [`child_main`].
 pub const CHILD_COMMAND: &str = "text-child";
@@ -78,7 +78,8 @@ impl Reader {
     /// The text of `document`.
     ///
     /// A death is the document's only where a fresh child dies of it too, so that no document pays
-    /// for what an earlier one left behind.
+    /// for what an earlier one left behind; and only where the next child is fit to work, so that none
+    /// pays for a machine that has no memory left.
     pub fn text(
         &mut self,
         document: &Document,
@@ -121,10 +122,25 @@ impl Reader {
                 Err(failure) => {
                     let rejected = reject(&failure, terms, limits);
                     self.keep(child, &failure);
+                    if rejected.code.blame() == Blame::Doubtful {
+                        self.prove(terms, limits)?;
+                    }
                     return Ok(Err(rejected));
                 }
             }
         }
+    }
+
+    /// Shows that a child is fit to work, so that the document before was to blame and not a machine
+    /// on which none is: a fault to be tried again otherwise.
+    fn prove(&mut self, terms: &Terms, limits: &TextLimits) -> Result<(), Fault> {
+        let mut child = self.child_with(limits.memory_bytes_max)?;
+        child.probe(terms, patience(limits)).map_err(|failure| {
+            let what = format!("proving a text child after one that failed: {failure:?}");
+            Fault::plain(FaultClass::Retry, what)
+        })?;
+        self.child = Some(child);
+        Ok(())
     }
 
     /// The idle child, where it may go on, or a fresh one.

@@ -18,6 +18,7 @@ use rustix::process::Signal;
 use super::Launch;
 use super::frame::{self, HEAD_BYTES, Refusal, Reply, Setup, Terms};
 use crate::error::{Fault, FaultClass};
+use crate::failpoint::{self, Point};
 use crate::types::Document;
 
 /// Longest time for a child to start and set its limits: a moment, even on a machine under load.
@@ -89,6 +90,9 @@ impl Child {
     /// The kernel kills it when the calling *thread* ends, so that no child outlives its worker.
     pub(super) fn spawn(launch: &Launch, memory_bytes_max: u64) -> Result<Self, Fault> {
         let starting = |error| Fault::new(FaultClass::Retry, "starting a text child", error);
+        if failpoint::pass(Point::Started) {
+            return Err(starting(io::Error::other("told to fail by `SLUICE_FAILPOINTS`")));
+        }
         let (wire, child_wire) = UnixStream::pair().map_err(starting)?;
         let (stderr, child_stderr) = UnixStream::pair().map_err(starting)?;
         stderr.set_nonblocking(true).map_err(starting)?;
@@ -131,10 +135,12 @@ impl Child {
         }
         let death = self.death();
         let context = format!(
-            "starting a text child: it died ({death:?}); `text.memory_bytes_max` of {} may be too low",
+            "starting a text child: it died ({death:?}); `text.memory_bytes_max` of {} may be too low, \
+             or the machine has no memory left",
             self.memory_bytes_max
         );
-        Err(Fault::plain(FaultClass::Fatal, context))
+        // The worker's start has proven the limit, so it is the machine's want and may pass.
+        Err(Fault::plain(FaultClass::Retry, context))
     }
 
     /// This child, where it lives and may read one more document under that limit.
@@ -165,6 +171,9 @@ impl Child {
         document: &Document,
         patience: Patience,
     ) -> Result<Reading, Failure> {
+        if failpoint::pass_with(Point::Given, document.bytes.len()) {
+            self.process.kill().ok();
+        }
         let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
         let sent = frame::write_extract(&mut wire, terms, &document.bytes);
         // A child that refuses while the document is still on its way answers and closes, or dies:

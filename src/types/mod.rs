@@ -32,6 +32,6 @@ pub use outcome::{
 pub use outgoing::Outgoing;
 pub use provenance::Provenance;
 pub use redaction::{Decider, Redaction};
-pub use reject_code::RejectCode;
+pub use reject_code::{Blame, RejectCode};
 pub use sensitive::Sensitive;
 pub use value::Value;

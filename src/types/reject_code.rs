@@ -72,7 +72,8 @@ reject_codes! {
     /// Likely cause: a feed of all message types, or line ends that were changed on the way.
     /// What to do: the header `sluice-detail` has kind and place; route other types elsewhere.
     Hl7Invalid = "HL7_INVALID";
-    /// The model could not be run on this document, again after a retry.
+    /// The model could not be run on this document, again after a blank one of the same length had
+    /// gone through; while that fails too, the flow waits and refuses nothing.
     /// Likely cause: memory at its limit, or a model bundle that does not fit its tokenizer.
     /// What to do: look at the worker's log for `infer`; publish the document again once mended.
     InferFailed = "INFER_FAILED";
@@ -122,7 +123,7 @@ reject_codes! {
     /// Likely cause: a sender that registered with another registry.
     /// What to do: register `schemas/document.avsc` where the worker looks schemas up.
     SchemaUnknown = "SCHEMA_UNKNOWN";
-    /// The text engine died on this document.
+    /// The text engine died on this document, and a fresh one was fit to work right after.
     /// Likely cause: a broken or hostile file.
     /// What to do: treat the file with care; the worker itself was not harmed.
     TextCrashed = "TEXT_CRASHED";
@@ -159,7 +160,50 @@ reject_codes! {
     Ungrounded = "UNGROUNDED";
 }
 
+/// Whose fault a refusal most likely is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The document's: the next one may well go through.
+    Document,
+    /// In doubt: one such document is bad, but many in a row mean the worker, its machine, its
+    /// configuration or a server.
+    Doubtful,
+}
+
 impl RejectCode {
+    /// Whose fault it most likely is.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::InferFailed
+            | Self::InternalPanic
+            | Self::RecordUnfit
+            | Self::SchemaUnknown
+            | Self::TextCrashed
+            | Self::TextMemory
+            | Self::TextTimeout
+            | Self::Ungrounded => Blame::Doubtful,
+            Self::AttachmentRemote
+            | Self::DocumentEmpty
+            | Self::DocumentTooLarge
+            | Self::EncodingInvalid
+            | Self::EntryTooLarge
+            | Self::EnvelopeInvalid
+            | Self::FhirInvalid
+            | Self::Hl7Invalid
+            | Self::PartsTooMany
+            | Self::PdfEncrypted
+            | Self::PdfInvalid
+            | Self::PdfNoText
+            | Self::PdfPagesTooMany
+            | Self::RecordTooLarge
+            | Self::RuleBroken
+            | Self::TextEmpty
+            | Self::TextTooLarge
+            | Self::TypeMismatch
+            | Self::TypeUnsupported => Blame::Document,
+        }
+    }
+
     /// The code of that wire name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
@@ -174,7 +218,7 @@ impl fmt::Display for RejectCode {
 
 #[cfg(test)]
 mod tests {
-    use super::RejectCode;
+    use super::{Blame, RejectCode};
 
     #[test]
     fn codes_stand_in_alphabetical_order_without_a_double() {
@@ -189,6 +233,19 @@ mod tests {
             assert!(page.contains("Likely cause: "), "{code}");
             assert!(page.contains("What to do: "), "{code}");
             assert_eq!(RejectCode::from_name(code.name()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn the_operators_document_has_every_code_under_its_kind() {
+        let document = include_str!("../../OPERATING.md");
+        let (_, codes) = document.split_once("### Codes").unwrap();
+        let (codes, _) = codes.split_once("### Faults").unwrap();
+        let (of_document, in_doubt) = codes.split_once("In doubt: ").unwrap();
+        for code in RejectCode::ALL {
+            let name = format!("`{code}`");
+            let expected = (code.blame() == Blame::Document, code.blame() == Blame::Doubtful);
+            assert_eq!((of_document.contains(&name), in_doubt.contains(&name)), expected, "{code}");
         }
     }
 }

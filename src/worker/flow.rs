@@ -6,11 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::engine::{Engine, Pending, Prepared, panicked};
+use super::parts::Parts;
+use super::waiting::Waiting;
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
+use crate::guard::Guard;
 use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics, Stage};
@@ -27,10 +30,6 @@ use crate::types::{
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
 /// wait, which is right: finishing is far quicker.
 const FINISHED_MAX: usize = 256;
-/// Pause before a dependency is asked again; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(200);
-/// Longest pause before a dependency is asked again.
-const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The sink's codec, as the router takes it.
 pub struct Bytes(pub Codec);
@@ -64,39 +63,9 @@ fn unfit(error: &Unfit) -> Reject {
 pub struct Work {
     /// Whose it is.
     pub flow: FlowId,
-    ticket: Ticket,
-    delivery: Delivery,
+    pub(super) ticket: Ticket,
+    pub(super) delivery: Delivery,
     parts: Mutex<Parts<Vec<Outgoing>>>,
-}
-
-/// The messages of a delivery's parts: they leave together and in the order of the parts, in
-/// whatever order the parts end.
-struct Parts<T> {
-    open_count: usize,
-    ended: Vec<Option<T>>,
-}
-
-impl<T> Parts<T> {
-    fn of(count: usize) -> Self {
-        Self { open_count: count, ended: std::iter::repeat_with(|| None).take(count).collect() }
-    }
-
-    /// One part has ended; all of them, once it was the last.
-    ///
-    /// # Panics
-    /// Where there is no such part or it has ended before: two outcomes for one part must never
-    /// be, nor an outcome be lost.
-    fn end(&mut self, part: u32, message: T) -> Option<Vec<T>> {
-        let slot = usize::try_from(part).ok().and_then(|part| self.ended.get_mut(part));
-        let is_open = slot.as_ref().is_some_and(|slot| slot.is_none());
-        assert!(is_open, "part {part} ended twice or was never opened");
-        if let Some(slot) = slot {
-            *slot = Some(message);
-        }
-        self.open_count -= 1;
-        (self.open_count == 0)
-            .then(|| std::mem::take(&mut self.ended).into_iter().flatten().collect())
-    }
 }
 
 impl Work {
@@ -107,18 +76,20 @@ impl Work {
 
 /// Which part of a delivery.
 #[derive(Clone, Copy)]
-struct Which {
-    part: Part,
+pub(super) struct Which {
+    pub(super) part: Part,
     /// Digest of its document; `None` where no document was had.
-    digest: Option<Digest>,
+    pub(super) digest: Option<Digest>,
 }
 
 /// A part that comes back from the model.
 pub struct Finished {
-    work: Arc<Work>,
-    which: Which,
-    pending: Pending,
+    pub(super) work: Arc<Work>,
+    pub(super) which: Which,
+    pub(super) pending: Pending,
     answer: Answer,
+    /// Whether the model had failed on it before, and was well after that.
+    is_second: bool,
     submitted: Instant,
 }
 
@@ -144,12 +115,14 @@ pub struct Running {
     router: Router<Bytes>,
     /// Its ledger.
     pub ledger: Arc<SharedLedger<Outgoing>>,
-    shared: Shared,
+    /// Holds it where too many of its parts are refused.
+    pub guard: Arc<Guard>,
+    pub(super) shared: Shared,
     tokens: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
-    /// Deliveries that wait for the registry.
-    asked: FairQueue<Arc<Work>>,
+    /// What waits for a dependency.
+    pub(super) waiting: FairQueue<Waiting>,
 }
 
 impl Running {
@@ -161,20 +134,29 @@ impl Running {
         shared: Shared,
     ) -> (Arc<Self>, Receiver<Finished>) {
         let (finished, receiver) = sync_channel(FINISHED_MAX);
+        let ledger = Arc::default();
+        let pipeline = &engine.flow.pipeline;
+        let guard = Guard::new(
+            &pipeline.name,
+            pipeline.delivery.reject_budget,
+            Arc::clone(&ledger),
+            Arc::clone(&shared.metrics),
+        );
         let running = Self {
             id,
             engine,
             router,
-            ledger: Arc::default(),
+            ledger,
+            guard: Arc::new(guard),
             shared,
             tokens: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
-            asked: FairQueue::default(),
+            waiting: FairQueue::default(),
         };
         (Arc::new(running), receiver)
     }
 
-    fn pipeline(&self) -> &str {
+    pub(super) fn pipeline(&self) -> &str {
         &self.engine.flow.pipeline.name
     }
 
@@ -197,14 +179,14 @@ impl Running {
         self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts }));
     }
 
-    fn enqueue(&self, work: Arc<Work>) {
+    pub(super) fn enqueue(&self, work: Arc<Work>) {
         let cost = u64::try_from(work.delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
         // A closed queue means that the worker ends; the delivery is read again by the next one.
         drop(self.shared.queue.push(self.id, cost, work));
     }
 
     /// Decodes, reads and cuts one delivery on a preparing thread. Other flows wait for this
-    /// thread, so it never waits for the registry.
+    /// thread, so it never waits for a dependency.
     pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
         if !work.ticket.lease.is_alive() {
             return;
@@ -213,8 +195,7 @@ impl Running {
         let decode = || self.engine.decode_known(&work.delivery);
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
-            // A closed queue means that the worker ends.
-            Ok(Err(_not_known)) => drop(self.asked.push(self.id, 1, Arc::clone(work))),
+            Ok(Err(_not_known)) => self.wait(Waiting::Schema(Arc::clone(work))),
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
             Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
@@ -225,14 +206,14 @@ impl Running {
                     part: Part::WHOLE,
                     digest: None,
                 };
-                self.settle(work, self.router.tombstone(&origin, policy));
+                self.guard.settle(&work.ticket, self.router.tombstone(&origin, policy));
             }
             Ok(Ok(Ok(Decoded::Parts(pieces)))) => {
                 *work.parts() = Parts::of(pieces.len());
                 // By value, so that a part's bytes are gone once it is prepared.
                 for Piece { part, document } in pieces {
                     match document {
-                        Ok(document) => self.prepare_part(work, part, &document, reader),
+                        Ok(document) => self.prepare_part(work, part, document, reader),
                         Err(reject) => {
                             let which = Which { part, digest: None };
                             self.end(work, which, &Outcome::Reject(reject));
@@ -244,44 +225,52 @@ impl Running {
         self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
     }
 
-    /// Asks the registry for the schemas of envelopes, for as long as it takes, on a thread of the
-    /// flow's own; then the deliveries go back to the queue.
-    pub fn ask_all(&self) {
-        while let Some(work) = self.asked.pop(|_| true) {
-            if !work.ticket.lease.is_alive() {
-                continue;
-            }
-            let decode = || self.engine.decode(&work.delivery);
-            match catch_unwind(AssertUnwindSafe(|| self.persist(&work, decode))) {
-                Err(_) => self.refuse(&work, &panicked(Room::Decode)),
-                Ok(None) => {}
-                Ok(Some(Err(reject))) => self.refuse(&work, &Outcome::Reject(reject)),
-                // The schema is known from here on.
-                Ok(Some(Ok(_))) => self.enqueue(work),
-            }
-        }
-    }
-
     fn prepare_part(
         self: &Arc<Self>,
         work: &Arc<Work>,
         part: Part,
-        document: &Document,
+        document: Document,
         reader: &mut Reader,
     ) {
-        let prepared = catch_unwind(AssertUnwindSafe(|| {
-            self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
-        }));
         let which = Which { part, digest: Some(document.digest) };
-        match prepared {
+        let prepare = || self.engine.prepare(&work.delivery, &document, reader);
+        match catch_unwind(AssertUnwindSafe(prepare)) {
             Err(_) => self.end(work, which, &panicked(Room::Text)),
-            Ok(None) => {}
-            Ok(Some(Prepared::Ended(outcome))) => self.end(work, which, &outcome),
-            Ok(Some(Prepared::Pending(pending))) => self.submit(work, which, *pending),
+            Ok(Ok(prepared)) => self.go_on(work, which, prepared),
+            Ok(Err(fault)) if fault.class == FaultClass::Retry => {
+                self.wait(Waiting::Text(Arc::clone(work), part, Box::new(document)));
+            }
+            Ok(Err(fault)) => self.stop(&fault),
         }
     }
 
-    fn submit(self: &Arc<Self>, work: &Arc<Work>, which: Which, pending: Pending) {
+    /// A part was prepared.
+    pub(super) fn go_on(self: &Arc<Self>, work: &Arc<Work>, which: Which, prepared: Prepared) {
+        match prepared {
+            Prepared::Ended(outcome) => self.end(work, which, &outcome),
+            Prepared::Pending(pending) => self.submit(work, which, *pending, false),
+        }
+    }
+
+    /// Leaves `waiting` to the flow's own thread.
+    fn wait(&self, waiting: Waiting) {
+        // A closed queue means that the worker ends.
+        drop(self.waiting.push(self.id, 1, waiting));
+    }
+
+    /// Nothing in this process can mend `fault`.
+    pub(super) fn stop(&self, fault: &Fault) {
+        self.shared.shutdown.stop(Stop::Fault(fault.chain()));
+    }
+
+    /// Gives a part to the model, for the second time or the first.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        work: &Arc<Work>,
+        which: Which,
+        pending: Pending,
+        is_second: bool,
+    ) {
         let tokens = pending.chunks.tokens.len();
         self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
@@ -294,7 +283,7 @@ impl Running {
         let submitted = Instant::now();
         let done = move |answer| {
             // A closed channel means that the worker ends.
-            drop(finished.send(Finished { work, which, pending, answer, submitted }));
+            drop(finished.send(Finished { work, which, pending, answer, is_second, submitted }));
         };
         let model = self.engine.model;
         self.shared.infer.submit(Job {
@@ -306,11 +295,11 @@ impl Running {
         });
     }
 
-    /// Ends [`Self::ask_all`], and [`Self::finish_all`] once the model has answered what it was
+    /// Ends [`Self::wait_all`], and [`Self::finish_all`] once the model has answered what it was
     /// given.
     pub fn close(&self) {
         drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.asked.close());
+        drop(self.waiting.close());
     }
 
     /// Assembles, judges and routes what comes back from the model, until the channel closes.
@@ -329,6 +318,11 @@ impl Running {
     }
 
     fn finish(&self, finished: Finished) {
+        let is_first_failure = !finished.is_second
+            && matches!(&finished.answer, Answer::Reject(it) if it.code == RejectCode::InferFailed);
+        if is_first_failure {
+            return self.wait(Waiting::Model(Box::new(finished)));
+        }
         let Finished { work, which, pending, answer, .. } = finished;
         let outcome = match answer {
             Answer::Cancelled => return,
@@ -342,13 +336,13 @@ impl Running {
     }
 
     /// The delivery as a whole is refused.
-    fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
+    pub(super) fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
         *work.parts() = Parts::of(1);
         self.end(work, Which { part: Part::WHOLE, digest: None }, outcome);
     }
 
     /// One part has ended; the last one settles the delivery.
-    fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
+    pub(super) fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
         let Which { part, digest } = which;
         let route = |outcome: &Outcome| {
             let cover = self.engine.cover(&work.delivery);
@@ -359,72 +353,7 @@ impl Running {
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
         let all = work.parts().end(part.number, outgoing);
         if let Some(all) = all {
-            self.settle(work, all.into_iter().flatten().collect());
-        }
-    }
-
-    fn settle(&self, work: &Arc<Work>, outgoing: Vec<Outgoing>) {
-        let ended: Vec<_> =
-            outgoing.iter().filter_map(|outgoing| outgoing.kind.zip(Some(outgoing.code))).collect();
-        if self.ledger.lock().settle(&work.ticket, outgoing) {
-            for (kind, code) in ended {
-                self.shared.metrics.ended(self.pipeline(), kind.name(), code);
-            }
-            self.ledger.notify();
-        }
-    }
-
-    /// Calls `call` again while the world may mend itself. `None` where nobody wants the answer
-    /// any more: the lease died, or the worker ends.
-    fn persist<A>(&self, work: &Work, mut call: impl FnMut() -> Result<A, Fault>) -> Option<A> {
-        let mut pause = RETRY_MIN;
-        loop {
-            let fault = match call() {
-                Ok(answer) => return Some(answer),
-                Err(fault) => fault,
-            };
-            if fault.class == FaultClass::Fatal {
-                self.shared.shutdown.stop(Stop::Fault(fault.chain()));
-                return None;
-            }
-            if !work.ticket.lease.is_alive() || self.shared.shutdown.is_over() {
-                return None;
-            }
-            tracing::warn!(pipeline = self.pipeline(), error = fault.chain(), "trying again");
-            self.shared.shutdown.rest(pause);
-            pause = (pause * 2).min(RETRY_MAX);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::Parts;
-
-    #[test]
-    #[should_panic(expected = "ended twice")]
-    fn a_part_that_ends_twice_stops_the_worker() {
-        let mut parts = Parts::of(2);
-        assert!(parts.end(1, ()).is_none());
-        parts.end(1, ());
-    }
-
-    proptest! {
-        #[test]
-        fn parts_leave_together_and_in_order_in_whatever_order_they_end(
-            order in (1..40_u32).prop_flat_map(|count| {
-                Just((0..count).collect::<Vec<_>>()).prop_shuffle()
-            }),
-        ) {
-            let mut parts = Parts::of(order.len());
-            let (last, others) = order.split_last().unwrap();
-            for part in others {
-                prop_assert!(parts.end(*part, *part).is_none());
-            }
-            let all = parts.end(*last, *last).unwrap();
-            prop_assert!(all.is_sorted() && all.len() == order.len());
+            self.guard.settle(&work.ticket, all.into_iter().flatten().collect());
         }
     }
 }

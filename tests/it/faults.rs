@@ -12,7 +12,7 @@ use crate::support::{registry, unique, wait_for};
 const LONG: Duration = Duration::from_mins(3);
 
 /// A document in an Avro envelope of schema `id`, in Confluent wire format.
-fn enveloped(id: u64, document: &Input) -> Input {
+pub(crate) fn enveloped(id: u64, document: &Input) -> Input {
     let id = u32::try_from(id).unwrap();
     let mut body = [&[0], id.to_be_bytes().as_slice()].concat();
     for piece in [b"text/plain".as_slice(), document.payload.as_deref().unwrap()] {

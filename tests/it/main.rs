@@ -14,6 +14,9 @@ mod eval;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod guard;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod onnx;

@@ -190,7 +190,9 @@ fn what_goes_wrong_is_classed_by_whether_it_may_pass() {
         ("HTTP/1.1 429 X\r\ncontent-length: 0\r\n\r\n", retry),
         ("HTTP/1.1 401 X\r\ncontent-length: 0\r\n\r\n", fatal),
         ("HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n", fatal),
-        ("HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", fatal),
+        ("HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", retry),
+        ("HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\n<htm>", retry),
+        ("HTTP/1.1 404 X\r\ncontent-length: 2\r\n\r\n{}", retry),
         ("HTTP/1.1 200 X\r\ncontent-length: 5\r\n\r\n<htm>", retry),
         ("HTTP/1.1 200 X\r\ncontent-length: 99999999\r\n\r\n{", retry),
         ("nonsense\r\n\r\n", retry),
@@ -223,7 +225,7 @@ fn ids_are_asked_for_once_known_or_not() {
     let found = "HTTP/1.1 200 X\r\ncontent-length: 23\r\n\r\n{\"schema\":\"\\\"string\\\"\"}";
     let foreign = "HTTP/1.1 200 X\r\ncontent-length: 44\r\n\r\n\
                    {\"schema\":\"\\\"string\\\"\",\"schemaType\":\"PROTO\"}";
-    let missing = "HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n";
+    let missing = "HTTP/1.1 404 X\r\ncontent-length: 20\r\n\r\n{\"error_code\":40403}";
     for (answer, is_known) in [(found, true), (foreign, false), (missing, false)] {
         let (url, count) = answering(answer);
         let client = Client::new(at(&url)).expect("the URL is one");

@@ -18,11 +18,14 @@ const ROOMS: &[&str] = &[
 
 /// What any module may know. Leaves know leaves only.
 const LEAVES: &[&str] = &[
+    "backoff",
     "config",
     "error",
     "failpoint",
+    "guard",
     "kafka",
     "ledger",
+    "listen",
     "metrics",
     "queue",
     "registry",
@@ -37,7 +40,7 @@ const WIRING: &[&str] = &["cli", "eval", "lib", "main", "worker"];
 const FOREIGN: &[(&str, &[&str])] = &[
     ("anyhow", &["src/cli/", "src/eval/"]),
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
-    ("axum", &["src/health.rs"]),
+    ("axum", &["src/admin.rs", "src/health.rs", "src/listen.rs"]),
     ("clap", &["src/cli/", "src/config/", "src/eval/"]),
     ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
@@ -57,7 +60,17 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("seccompiler", &["src/text/"]),
     ("sha2", &["src/types/"]),
     ("tokenizers", &["src/chunk/"]),
-    ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
+    (
+        "tokio",
+        &[
+            "src/admin.rs",
+            "src/cli/",
+            "src/listen.rs",
+            "src/shutdown.rs",
+            "src/sink/",
+            "src/worker/",
+        ],
+    ),
     ("tracing_subscriber", &["src/telemetry.rs"]),
     ("ureq", &["src/registry/"]),
     ("whatlang", &["src/text/"]),

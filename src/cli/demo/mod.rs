@@ -68,7 +68,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
         shown.push(Shown { flow, codec, inputs: samples.len(), rows: BTreeMap::new() });
     }
-    let worker = Worker::start(&settings, base, engines)?;
+    let Some(worker) = Worker::start(&settings, None, base, engines)? else {
+        return cluster.remove();
+    };
     let shutdown = worker.shutdown();
     let is_stopped = || shutdown.stopped().is_some();
     let watched = outcomes::watch(&cluster, &mut shown, &is_stopped);
@@ -119,6 +121,8 @@ fn rename_topics(flow: &mut Flow) {
     own(&mut pipeline.output.review_topic);
     own(&mut pipeline.output.reject_topic);
     pipeline.output.audit_topic.iter_mut().for_each(own);
+    // Samples are there to be refused too.
+    pipeline.delivery.reject_budget.share_max = 1.0;
     pipeline.input.group = Some(format!("sluice-demo-{}.{}", std::process::id(), pipeline.name));
 }
 
@@ -141,6 +145,7 @@ fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
         service: settings::Service {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_deadline_ms: 10_000,
+            admin_listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         },
         logs: settings::Logs { log_format: LogFormat::Text, log: args.log.clone() },
     }

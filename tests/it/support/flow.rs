@@ -2,6 +2,7 @@
 //! came out of it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -126,6 +127,37 @@ impl Flow {
 
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
+        self.worker_with(instance, args, &[])
+    }
+
+    /// Likewise, with more in its environment.
+    pub(crate) fn worker_with(
+        &self,
+        instance: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
+        let all = self.arguments(args);
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        let own = [("SLUICE_INSTANCE", instance), ("SLUICE_REDACT_KEY", REDACT_KEY)];
+        Process::sluice(&all, &[&own, env].concat())
+    }
+
+    /// Likewise, as the last arguments of another program, which becomes the worker.
+    pub(crate) fn worker_through(
+        &self,
+        program: &[&str],
+        instance: &str,
+        args: &[&str],
+    ) -> Process {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_sluice")).args(self.arguments(args));
+        command.env("SLUICE_INSTANCE", instance).env("SLUICE_REDACT_KEY", REDACT_KEY);
+        Process::spawn("sluice", command)
+    }
+
+    /// The command line of a worker.
+    fn arguments(&self, args: &[&str]) -> Vec<String> {
         let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
@@ -134,8 +166,7 @@ impl Flow {
         // Pipelines of all tests have one name; without a prefix of its own, each would fence the
         // workers of the others.
         all.extend(["--transactional-prefix", &self.prefix]);
-        let key = ("SLUICE_REDACT_KEY", REDACT_KEY);
-        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key])
+        all.into_iter().map(str::to_owned).collect()
     }
 
     /// All outcomes that a `read_committed` reader sees now, by topic.

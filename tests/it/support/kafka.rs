@@ -10,7 +10,10 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    TopicResult,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -184,6 +187,16 @@ pub(crate) fn try_create_topic(name: &str) -> bool {
     results.iter().all(Result::is_ok)
 }
 
+/// Whether there is a topic of that name at [`brokers`].
+///
+/// # Panics
+/// When nobody answers.
+pub(crate) fn topic_exists(name: &str) -> bool {
+    let consumer: BaseConsumer = create(&client());
+    let metadata = consumer.fetch_metadata(None, ANSWER_TIMEOUT).expect("asking for topics");
+    metadata.topics().iter().any(|topic| topic.name() == name)
+}
+
 /// Deletes a topic at [`brokers`].
 ///
 /// # Panics
@@ -192,6 +205,20 @@ pub(crate) fn delete_topic(name: &str) {
     agreed(administer(brokers(), async |admin, options| {
         admin.delete_topics(&[name], options).await
     }));
+}
+
+/// Sets one property of a topic at [`brokers`].
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn configure_topic(name: &str, key: &str, value: &str) {
+    let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+    let admin: AdminClient<DefaultClientContext> = create(&client());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let results = runtime.block_on(admin.alter_configs([&config], &options));
+    let results = results.expect("asking to configure a topic");
+    results.into_iter().for_each(|result| drop(result.expect("configuring a topic")));
 }
 
 fn agreed(results: Vec<TopicResult>) {

@@ -11,6 +11,8 @@ pub(crate) mod gate;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
 pub(crate) mod process;
+#[cfg(feature = "failpoints")]
+pub(crate) mod proxy;
 pub(crate) mod reaper;
 pub(crate) mod registry;
 
