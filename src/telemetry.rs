@@ -16,7 +16,10 @@ pub fn start(format: LogFormat, level: &str) {
     static START: Once = Once::new();
     START.call_once(|| {
         let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-        let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A line that cannot be written, to a full disk say, is lost: to tell of it on the same stderr
+        // would panic.
+        let builder =
+            fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
         match format {
             LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).init(),
             LogFormat::Text => builder.with_target(false).init(),

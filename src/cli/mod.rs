@@ -14,8 +14,9 @@ mod schema;
 mod table;
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -96,6 +97,23 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Keeps ONNX Runtime from writing events to a database below the home folder, and from sending them
+/// to its maker.
+const RUNTIME_SILENCE: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Becomes this program again with [`RUNTIME_SILENCE`] in its environment, unless it stands there.
+/// The library looks as it is loaded, before it takes any setting, and a program with threads cannot
+/// safely change its own environment.
+fn silence_runtime() -> Result<(), std::io::Error> {
+    if std::env::var_os(RUNTIME_SILENCE).is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_default();
+    let mut again = process::Command::new("/proc/self/exe");
+    Err(again.arg0(name).args(args).env(RUNTIME_SILENCE, "1").exec())
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -106,6 +124,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if !matches!(cli.command, Command::TextChild)
+        && let Err(error) = silence_runtime()
+    {
+        say_aside(&format!("error: starting again with {RUNTIME_SILENCE} set: {error}\n"));
+        return ExitCode::FAILURE;
+    }
     let done = match cli.command {
         Command::TextChild => return text::child_main(),
         Command::Run(args) => run::run(&args),

@@ -100,6 +100,10 @@ pub struct Kafka {
     metrics: Arc<Metrics>,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
+    /// The coordinator has been asked to commit it.
+    is_ending: Cell<bool>,
+    /// The producer has failed for good at throwing a transaction away.
+    is_spent: Cell<bool>,
 }
 
 impl Kafka {
@@ -111,27 +115,9 @@ impl Kafka {
         offsets: Arc<dyn Offsets>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-        let mut config = setup.connection.config();
-        let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
-        config
-            .set("enable.idempotence", "true")
-            // Where Java clients put the same key.
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("message.max.bytes", message_bytes_max.to_string())
-            .set("batch.size", setup.message_bytes_max.min(BATCH_BYTES_MAX).to_string());
-        if let Some(id) = &setup.transactional_id {
-            let timeout_ms = setup.delivery.transaction_timeout_ms;
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", timeout_ms.to_string())
-                // Given up before the broker ends the transaction, which would fence this worker.
-                .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
-        }
-        let producer = config.create_with_context(Context::default()).map_err(fault)?;
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
+        let producer = connect(&setup)?;
+        let (begun, is_ending, is_spent) = <(Cell<_>, Cell<_>, Cell<_>)>::default();
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun, is_ending, is_spent })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
@@ -158,7 +144,7 @@ impl Kafka {
     /// Calls `relieved` after each turn, in which less may have come to be in flight, and `waits`
     /// with what output topics lack, and with nothing once they lack it no more.
     pub fn run(
-        self,
+        mut self,
         shutdown: &Shutdown,
         relieved: impl Fn(),
         waits: impl Fn(Option<&str>),
@@ -192,12 +178,12 @@ impl Kafka {
 
     /// Tries a commit until it is through, or all its leases have died.
     fn make_visible(
-        &self,
+        &mut self,
         mut commit: Commit<Outgoing>,
         shutdown: &Shutdown,
         waits: &impl Fn(Option<&str>),
     ) -> Result<(), Fault> {
-        let pipeline = self.setup.pipeline.as_str();
+        let pipeline = self.setup.pipeline.clone();
         let since = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -214,7 +200,7 @@ impl Kafka {
                 Err(fault) if fault.class == FaultClass::Fatal => return Err(fault),
                 Err(fault) => {
                     tracing::warn!(pipeline, error = fault.chain(), "a commit is tried again");
-                    self.metrics.happened(pipeline, FlowEvent::Aborted);
+                    self.metrics.happened(&pipeline, FlowEvent::Aborted);
                 }
             }
             if shutdown.is_over() {
@@ -222,12 +208,16 @@ impl Kafka {
             }
             shutdown.rest(backoff.pause());
             self.await_topics(shutdown, waits)?;
+            if self.is_spent.take() {
+                self.producer = connect(&self.setup)?;
+                self.join(shutdown)?;
+            }
         }
         failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
         self.ledger.notify();
-        self.metrics.happened(pipeline, FlowEvent::Committed);
-        self.metrics.took(pipeline, Stage::Commit, since.elapsed());
+        self.metrics.happened(&pipeline, FlowEvent::Committed);
+        self.metrics.took(&pipeline, Stage::Commit, since.elapsed());
         Ok(())
     }
 
@@ -244,6 +234,7 @@ impl Kafka {
         let begun = self.producer.begin_transaction();
         begun.map_err(|error| self.fault("beginning a transaction", error))?;
         self.begun.set(Some(Instant::now()));
+        self.is_ending.set(false);
         let mut done = self.fill(commit, &metadata, shutdown);
         if let Err(fault) = &done
             && fault.class != FaultClass::Fatal
@@ -267,6 +258,12 @@ impl Kafka {
         // The messages of the aborted transaction report that they were purged.
         drop(self.reports(shutdown));
         match aborted {
+            Err(fault) if self.is_forgotten() && !self.is_ending.get() => {
+                let (pipeline, error) = (self.setup.pipeline.as_str(), fault.chain());
+                tracing::warn!(pipeline, error, "a fresh producer takes over");
+                self.is_spent.set(true);
+                Ok(())
+            }
             Err(fault) if shutdown.is_over() => {
                 let (pipeline, error) = (self.setup.pipeline.as_str(), fault.chain());
                 tracing::warn!(pipeline, error, "a transaction was left to the next worker");
@@ -274,6 +271,14 @@ impl Kafka {
             }
             other => other,
         }
+    }
+
+    /// Whether the coordinator knows of no transaction, and the client has given up over that: so it
+    /// is where no partition could be added, since a topic is gone. One that was asked to commit may
+    /// have; then a restart must learn it.
+    fn is_forgotten(&self) -> bool {
+        let error = self.producer.client().fatal_error().map(|(code, _)| code);
+        error == Some(RDKafkaErrorCode::InvalidTransactionalState)
     }
 
     fn fill(
@@ -291,6 +296,7 @@ impl Kafka {
             self.producer.send_offsets_to_transaction(&offsets, metadata, call_max(shutdown))
         })?;
         failpoint::pass(Point::OffsetsSent);
+        self.is_ending.set(true);
         self.persist(shutdown, "committing a transaction", || {
             self.producer.commit_transaction(call_max(shutdown))
         })
@@ -434,6 +440,30 @@ impl Kafka {
         }
         kafka::fault(what, error)
     }
+}
+
+/// A producer as `setup` has it.
+fn connect(setup: &Setup) -> Result<BaseProducer<Context>, Fault> {
+    let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
+    let mut config = setup.connection.config();
+    let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
+    config
+        .set("enable.idempotence", "true")
+        // Where Java clients put the same key.
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "5")
+        .set("message.max.bytes", message_bytes_max.to_string())
+        .set("batch.size", setup.message_bytes_max.min(BATCH_BYTES_MAX).to_string());
+    if let Some(id) = &setup.transactional_id {
+        let timeout_ms = setup.delivery.transaction_timeout_ms;
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", timeout_ms.to_string())
+            // Given up before the broker ends the transaction, which would fence this worker.
+            .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
+    }
+    config.create_with_context(Context::default()).map_err(fault)
 }
 
 fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {

@@ -22,7 +22,7 @@ fn nobody_is_let_in_without_the_token_and_errors_are_typed() {
     let flow = Flow::new(1, "");
     let mut worker = Worker::start(&flow, &[], "");
     let url = |path: &str| format!("http://{}{path}", worker.admin);
-    wait_for("the admin port", LONG, || (call("GET", &url("/flows"), None).0 != 0).then_some(()));
+    wait_for("readiness", LONG, || (worker.get("/readyz").0 == 200).then_some(()));
     let wrong = "Bearer a-token-for-the-tests-of-the-admin-porT";
     for authorization in [None, Some(""), Some(TOKEN), Some(wrong), Some("Basic YTpi")] {
         for (method, path) in [("GET", "/flows"), ("POST", "/drain"), ("GET", "/nowhere")] {

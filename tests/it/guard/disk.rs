@@ -7,9 +7,9 @@ use super::{COUNT, LONG, codes, contracts};
 use crate::support::flow::Flow;
 use crate::support::kafka::{self, Input};
 
-/// No file may grow, the log goes to a device that is always full, and there is no folder for
-/// temporary files.
-const FULL: &str = r#"ulimit -f 0 && TMPDIR=/nowhere exec "$0" "$@" >/dev/full 2>/dev/full"#;
+/// No file may grow, the log goes to a device that is always full, the home folder is the one named
+/// behind, there is none for temporary files, and no variable tells a library to be quiet.
+const FULL: &str = "unset ORT_DISABLE_TELEMETRY; ulimit -f 0; export TMPDIR=/nowhere; export HOME";
 
 #[test]
 fn a_worker_needs_no_disk_and_outlives_a_full_one_under_its_log() {
@@ -30,9 +30,13 @@ fn a_worker_needs_no_disk_and_outlives_a_full_one_under_its_log() {
     }
     inputs[22] = Input::new("word", b"PK\x03\x04").header("content-type", b"application/msword");
     let positions = kafka::produce(&flow.input, &inputs);
-    let mut worker = flow.worker_through(&["sh", "-c", FULL], "a", &["--log", "debug"]);
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    let script = format!(r#"{FULL}='{}'; exec "$0" "$@" >/dev/full 2>/dev/full"#, home.display());
+    let mut worker = flow.worker_through(&["sh", "-c", &script], "a", &["--log", "debug"]);
     let seen = flow.wait_for(COUNT, &mut worker, LONG);
     assert_eq!(codes(&seen), ["TYPE_UNSUPPORTED"]);
     assert_eq!(worker.stderr() + &worker.stdout(), "", "it wrote to the full device only");
     flow.drain_and_check(&mut worker, &inputs, &positions);
+    assert_eq!(std::fs::read_dir(&home).unwrap().count(), 0, "a library keeps house there");
 }
