@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier,
+};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::ProducerContext;
 
 use crate::error::{Fault, FaultClass};
@@ -61,8 +64,8 @@ impl Topics<'_> {
         let limit = |topic: ConfigResource| {
             let limit = topic.get(TOPIC_LIMIT)?.value.as_ref()?.parse().ok()?;
             match topic.specifier {
-                rdkafka::admin::OwnedResourceSpecifier::Topic(name) => Some((name, limit)),
-                _ => None,
+                OwnedResourceSpecifier::Topic(name) => Some((name, limit)),
+                OwnedResourceSpecifier::Group(_) | OwnedResourceSpecifier::Broker(_) => None,
             }
         };
         asked.into_iter().filter_map(limit).collect()
@@ -85,6 +88,6 @@ fn is_missing<C: ProducerContext>(client: &Client<C>, name: &str, timeout: Durat
     metadata
         .topics()
         .iter()
-        .filter_map(|topic| topic.error())
+        .filter_map(MetadataTopic::error)
         .any(|error| RDKafkaErrorCode::from(error) == RDKafkaErrorCode::UnknownTopicOrPartition)
 }

@@ -46,7 +46,7 @@ impl Running {
             match waiting {
                 Waiting::Schema(work) => self.ask(work),
                 Waiting::Text(work, part, document) => {
-                    self.read(&work, part, &document, &mut reader)
+                    self.read(&work, part, &document, &mut reader);
                 }
                 Waiting::Model(finished) => self.infer_again(*finished),
             }

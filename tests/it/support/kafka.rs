@@ -218,7 +218,9 @@ pub(crate) fn configure_topic(name: &str, key: &str, value: &str) {
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
     let results = runtime.block_on(admin.alter_configs([&config], &options));
     let results = results.expect("asking to configure a topic");
-    results.into_iter().for_each(|result| drop(result.expect("configuring a topic")));
+    for result in results {
+        result.expect("configuring a topic");
+    }
 }
 
 fn agreed(results: Vec<TopicResult>) {
