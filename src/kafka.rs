@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::error::{Fault, FaultClass};
@@ -64,6 +65,13 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    // In a transaction, the commit tells of a message that was not delivered.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 /// The consumer group whose offsets travel with the outcomes.
 pub trait Offsets: Send + Sync {

@@ -26,6 +26,7 @@ pub mod eval;
 pub mod failpoint;
 pub mod health;
 pub mod infer;
+pub mod inspect;
 pub mod kafka;
 pub mod ledger;
 pub mod metrics;

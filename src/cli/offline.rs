@@ -29,11 +29,11 @@ const AHEAD_MAX: usize = 16;
 #[derive(Args)]
 pub(super) struct Means {
     #[command(flatten)]
-    compute: Compute,
+    pub compute: Compute,
     #[command(flatten)]
-    registry: Registry,
+    pub registry: Registry,
     #[command(flatten)]
-    logs: Logs,
+    pub logs: Logs,
 }
 
 /// Where the key of redaction comes from.

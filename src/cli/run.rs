@@ -6,8 +6,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, load_all};
+use crate::config::Flow;
 use crate::config::settings::{Registry, Settings, planted_faults, redact_key};
 use crate::failpoint;
+use crate::inspect::range::{RangeArgs, output_name};
 use crate::registry::{Auth, Client, Endpoint};
 use crate::telemetry;
 use crate::types::Sensitive;
@@ -19,6 +21,13 @@ pub(super) struct RunArgs {
     /// Pipeline folders, one flow each
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
+    /// Work a range of the input off once more, into topics of its own with `.NAME` behind their
+    /// names, in a group of its own; ends when the range is done. The same range and name go on
+    /// where they were stopped; without an end, it is that of the topic at the start
+    #[arg(long, value_name = "NAME", value_parser = output_name)]
+    output: Option<String>,
+    #[command(flatten)]
+    range: RangeArgs,
     #[command(flatten)]
     settings: Settings,
 }
@@ -27,17 +36,17 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     telemetry::start(args.settings.logs.log_format, &args.settings.logs.log);
     failpoint::arm(&planted_faults()?);
     let flows = load_all(&args.dirs)?;
+    let (flows, settings) = ranged(args, flows)?;
     // Asked for before the models load, so that a missing name or key is told at once.
     for flow in &flows {
-        args.settings.kafka.transactional_id(flow)?;
+        settings.kafka.transactional_id(flow)?;
     }
     let key = redact_key(&flows)?;
     let names: Vec<_> = flows.iter().map(|flow| flow.pipeline.name.clone()).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ?names, "starting");
-    let registry = client(&args.settings.registry)?;
-    let (base, engines) =
-        worker::build(&args.settings.compute, registry.as_ref(), key.as_ref(), flows)?;
-    let worker = Worker::start(&args.settings, base, engines)?;
+    let registry = client(&settings.registry)?;
+    let (base, engines) = worker::build(&settings.compute, registry.as_ref(), key.as_ref(), flows)?;
+    let worker = Worker::start(&settings, base, engines)?;
     tracing::info!("running");
     let done = worker.wait();
     match &done {
@@ -45,6 +54,28 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         Err(fault) => tracing::error!(error = fault.chain(), "stopped by a fault"),
     }
     Ok(done?)
+}
+
+/// With `--output` the one flow as it works its range off, and settings that keep it apart from the
+/// live one.
+fn ranged(args: &RunArgs, mut flows: Vec<Flow>) -> Result<(Vec<Flow>, Settings), Failure> {
+    let usage = |words: &str| Err(Failure::Usage(words.to_owned()));
+    let mut settings = args.settings.clone();
+    let Some(name) = &args.output else {
+        return if args.range.is_given() {
+            usage("a range needs --output NAME: outcomes of a range must not mix with live ones")
+        } else {
+            Ok((flows, settings))
+        };
+    };
+    let (Some(flow), true) = (flows.pop(), flows.is_empty()) else {
+        return usage("--output takes one pipeline folder");
+    };
+    let id = flow.again_id(name, &args.range.to_string());
+    settings.kafka.transactional_prefix.extend([".", &id]);
+    let connection = worker::connection(&settings.kafka)?;
+    let flow = worker::again(flow, &connection, &args.range, name)?;
+    Ok((vec![flow], settings))
 }
 
 /// A client of the registry that the settings name, if they do.

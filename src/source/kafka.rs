@@ -4,21 +4,22 @@
 //! not poll is thrown out of its group. Back-pressure is by pausing partitions. Deliberately
 //! commits nothing; offsets travel with the outcomes, in the sink.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
+use super::bound::Bound;
+use super::message::delivery_of;
 use super::watch::{Snapshot, Watch};
 use crate::config::pipeline::Limits;
 use crate::config::settings::GroupProtocol;
@@ -28,7 +29,7 @@ use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
-use crate::types::{Delivery, Header, Position, Sensitive};
+use crate::types::Delivery;
 
 /// Longest wait for a message, so that the thread sees a stop soon.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -58,6 +59,8 @@ pub struct Setup {
     pub protocol: GroupProtocol,
     /// How much may be in flight.
     pub limits: Limits,
+    /// Where work on a range ends; `None`: never. See [`crate::config::Flow::ends`].
+    pub ends: Option<BTreeMap<i32, i64>>,
 }
 
 /// Turns rebalances into leases, and statistics into a snapshot.
@@ -69,6 +72,7 @@ struct Context<T: Send + 'static> {
     rebalances_count: AtomicU64,
     is_assigned: AtomicBool,
     snapshot: Mutex<Option<Snapshot>>,
+    bound: Bound,
 }
 
 impl<T: Send> ClientContext for Context<T> {
@@ -105,6 +109,7 @@ impl<T: Send> ConsumerContext for Context<T> {
                 let mut ledger = self.ledger.lock();
                 for partition in partitions {
                     ledger.assign(partition);
+                    self.bound.assigned(partition);
                 }
                 self.is_assigned.store(true, Ordering::Release);
                 self.metrics.happened(pipeline, FlowEvent::Assigned);
@@ -219,7 +224,7 @@ impl<T: Send> Kafka<T> {
             }
             let client = self.group.client();
             match client.poll(POLL_MAX) {
-                Some(Ok(message)) if !is_draining => self.open(&message, &mut deliver),
+                Some(Ok(message)) if !is_draining => self.open(&client, &message, &mut deliver),
                 // In a drain a message is not opened, so not committed: the next owner reads it.
                 None | Some(Ok(_)) => {}
                 Some(Err(error)) => self.endure(error)?,
@@ -229,6 +234,7 @@ impl<T: Send> Kafka<T> {
                 joined();
             }
             self.regulate(&client, is_draining)?;
+            self.end_range(&client, shutdown)?;
             if self.look(&client, Instant::now())? && !has_joined {
                 has_joined = true;
                 joined();
@@ -238,9 +244,17 @@ impl<T: Send> Kafka<T> {
         Ok(())
     }
 
-    fn open(&mut self, message: &BorrowedMessage<'_>, deliver: &mut impl FnMut(Ticket, Delivery)) {
-        let delivery = delivery_of(message, &self.topic);
+    fn open(
+        &mut self,
+        client: &Client<T>,
+        message: &BorrowedMessage<'_>,
+        deliver: &mut impl FnMut(Ticket, Delivery),
+    ) {
         let (partition, offset) = (message.partition(), message.offset());
+        if client.context().bound.is_past(partition, offset) {
+            return;
+        }
+        let delivery = delivery_of(message, &self.topic);
         let opened = self.ledger.lock().open(partition, offset, delivery.size_bytes());
         let Some(opened) = opened else { return };
         let pipeline = self.setup.pipeline.as_str();
@@ -264,7 +278,8 @@ impl<T: Send> Kafka<T> {
 
     /// Goes on after an error that mends itself, and ends at one that does not.
     fn endure(&mut self, error: KafkaError) -> Result<(), Fault> {
-        if matches!(error, KafkaError::PartitionEOF(_)) {
+        if let KafkaError::PartitionEOF(partition) = error {
+            self.group.client().context().bound.reached(partition);
             return Ok(());
         }
         let pipeline = self.setup.pipeline.as_str();
@@ -343,13 +358,32 @@ impl<T: Send> Kafka<T> {
             let resumed: Vec<i32> = partitions
                 .iter()
                 .copied()
-                .filter(|partition| self.paused.contains(partition))
+                .filter(|partition| self.paused.remove(partition))
+                .filter(|partition| !client.context().bound.is_done(*partition))
                 .collect();
             if !resumed.is_empty() {
                 self.switch(client, &resumed, false)?;
-                self.paused.retain(|partition| !resumed.contains(partition));
                 self.watch.reset();
             }
+        }
+        Ok(())
+    }
+
+    /// Pauses the partitions of a range that are done, and stops the worker when all are.
+    fn end_range(&self, client: &Client<T>, shutdown: &Shutdown) -> Result<(), Fault> {
+        let bound = &client.context().bound;
+        let (partitions, in_flight) = {
+            let ledger = self.ledger.lock();
+            (ledger.partitions(), ledger.in_flight().deliveries_count)
+        };
+        for partition in &partitions {
+            if let Some(is_pause) = bound.turned(*partition) {
+                self.switch(client, &[*partition], is_pause)?;
+            }
+        }
+        if in_flight == 0 && bound.is_over(&partitions) {
+            tracing::info!(pipeline = self.setup.pipeline, "the range is done");
+            shutdown.stop(Stop::Drain);
         }
         Ok(())
     }
@@ -377,7 +411,8 @@ impl<T: Send> Kafka<T> {
         self.metrics.level(pipeline, Level::Partitions, own.len());
         self.metrics.level(pipeline, Level::InFlightBytes, in_flight.bytes);
         self.metrics.level(pipeline, Level::InFlightDeliveries, in_flight.deliveries_count);
-        if own.iter().any(|partition| self.paused.contains(partition)) {
+        let is_held = |one: &i32| self.paused.contains(one) || context.bound.is_done(*one);
+        if own.iter().any(is_held) {
             self.watch.reset();
             return Ok(snapshot.is_joined);
         }
@@ -447,31 +482,10 @@ fn connect<T: Send>(
         rebalances_count: AtomicU64::new(0),
         is_assigned: AtomicBool::new(false),
         snapshot: Mutex::new(None),
+        bound: Bound::new(setup.ends.clone()),
     };
     let fault = |error| Fault::new(FaultClass::Fatal, "creating the consumer", error);
     let client: Client<T> = config.create_with_context(context).map_err(fault)?;
     client.subscribe(&[&setup.topic]).map_err(fault)?;
     Ok(Arc::new(client))
-}
-
-fn delivery_of(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
-    let sensitive = |bytes: &[u8]| Sensitive::new(bytes.to_vec());
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let own = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-            name: header.key.to_owned(),
-            value: header.value.map(sensitive),
-        };
-        headers.iter().map(own).collect()
-    });
-    Delivery {
-        position: Position {
-            topic: Arc::clone(topic),
-            partition: message.partition(),
-            offset: message.offset(),
-        },
-        key: message.key().map(sensitive),
-        body: message.payload().map(sensitive),
-        headers,
-        sent: message.timestamp().to_millis().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-    }
 }

@@ -4,6 +4,7 @@
 //! finishes and one that commits (sink); shared by all flows, those that prepare documents, each with a text child of its own,
 //! and those that own an inference session; and one for health and signals.
 
+mod again;
 mod build;
 mod engine;
 mod flow;
@@ -12,10 +13,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use again::again;
 pub use build::{Base, build, output_schemas, plan, redactor};
 pub use engine::{Engine, Pending, Prepared};
+pub use flow::Bytes;
 
-use self::flow::{Bytes, Finished, Running, Shared};
+use self::flow::{Finished, Running, Shared};
 use crate::config::Property;
 use crate::config::settings::{self, Settings};
 use crate::error::{Fault, FaultClass};
@@ -159,6 +162,7 @@ impl Worker {
                 group: running.engine.flow.group(),
                 protocol: settings.kafka.group_protocol,
                 limits: pipeline.limits.clone(),
+                ends: running.engine.flow.ends.clone(),
             },
             Arc::clone(&running.ledger),
             Arc::clone(&self.shared.metrics),

@@ -31,14 +31,14 @@ const LEAVES: &[&str] = &[
 ];
 
 /// What may know everything.
-const WIRING: &[&str] = &["cli", "eval", "lib", "main", "worker"];
+const WIRING: &[&str] = &["cli", "eval", "inspect", "lib", "main", "worker"];
 
 /// Foreign crates with the only places that may name them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("anyhow", &["src/cli/", "src/eval/"]),
+    ("anyhow", &["src/cli/", "src/eval/", "src/inspect/", "src/worker/again.rs"]),
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
     ("axum", &["src/health.rs"]),
-    ("clap", &["src/cli/", "src/config/", "src/eval/"]),
+    ("clap", &["src/cli/", "src/config/", "src/eval/", "src/inspect/"]),
     ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
@@ -48,7 +48,17 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("pdf_extract", &["src/text/"]),
     ("pdfium_render", &["src/text/"]),
     ("prometheus_client", &["src/metrics.rs"]),
-    ("rdkafka", &["src/cli/demo", "src/kafka.rs", "src/sink/", "src/source/"]),
+    (
+        "rdkafka",
+        &[
+            "src/cli/demo",
+            "src/inspect/",
+            "src/kafka.rs",
+            "src/sink/",
+            "src/source/",
+            "src/worker/again.rs",
+        ],
+    ),
     ("reqwest", &["src/claim/"]),
     ("rustix", &["src/failpoint.rs", "src/text/"]),
     ("rustls", &["src/claim/"]),
@@ -57,7 +67,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("seccompiler", &["src/text/"]),
     ("sha2", &["src/types/"]),
     ("tokenizers", &["src/chunk/"]),
-    ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
+    ("tokio", &["src/cli/", "src/health.rs", "src/inspect/", "src/shutdown.rs", "src/worker/"]),
     ("tracing_subscriber", &["src/telemetry.rs"]),
     ("ureq", &["src/registry/"]),
     ("whatlang", &["src/text/"]),
