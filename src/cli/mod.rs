@@ -9,6 +9,8 @@ mod extract;
 mod golden;
 mod new;
 mod offline;
+mod operator;
+mod reconcile;
 mod run;
 mod schema;
 mod table;
@@ -50,6 +52,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Tell what a code means and what to do about it
     Explain(explain::ExplainArgs),
+    /// Compare inputs with outcomes: nothing lost, nothing twice; exit code 1 where they differ
+    Reconcile(reconcile::ReconcileArgs),
     /// Print, register or compare the schemas of a pipeline
     Schema(schema::SchemaArgs),
     /// Read documents for a parent process
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args).map_err(Failure::from),
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Schema(args) => schema::schema(&args),
     };
     match done {

@@ -6,6 +6,8 @@
 
 pub mod configs;
 pub mod range;
+pub mod reconcile;
+mod tally;
 pub mod topics;
 
 use crate::types::OutcomeKind;

@@ -14,6 +14,8 @@ mod eval;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod inspect;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod onnx;

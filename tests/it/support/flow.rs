@@ -124,9 +124,29 @@ impl Flow {
         self.dir.to_str().unwrap()
     }
 
+    /// A second folder of the pipeline, with `pipeline.yaml` as `edit` makes it.
+    pub(crate) fn edited(&self, edit: impl FnOnce(String) -> String) -> String {
+        let dir = self.dir.with_file_name(unique("edited"));
+        std::fs::create_dir(&dir).unwrap();
+        let yaml = std::fs::read_to_string(self.dir.join("pipeline.yaml")).unwrap();
+        std::fs::write(dir.join("pipeline.yaml"), edit(yaml)).unwrap();
+        std::fs::copy(self.dir.join("record.avsc"), dir.join("record.avsc")).unwrap();
+        dir.to_str().unwrap().to_owned()
+    }
+
+    /// First part of the transactional ids of its workers.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
-        let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
+        self.worker_of(self.dir(), instance, args)
+    }
+
+    /// Starts a worker named `instance` on the folder `dir` of this pipeline.
+    pub(crate) fn worker_of(&self, dir: &str, instance: &str, args: &[&str]) -> Process {
+        let mut all = vec!["run", dir, "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
         }

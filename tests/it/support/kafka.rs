@@ -194,6 +194,19 @@ pub(crate) fn delete_topic(name: &str) {
     }));
 }
 
+/// Deletes what partition 0 of a topic holds before `offset`, as retention would.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn expire(topic: &str, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = create(&client());
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("naming an offset");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
+    runtime.block_on(admin.delete_records(&before, &options)).expect("deleting messages");
+}
+
 fn agreed(results: Vec<TopicResult>) {
     for result in results {
         result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
@@ -349,6 +362,17 @@ impl Seen {
             headers: headers
                 .map(|it| (it.key.to_owned(), it.value.unwrap_or_default().to_vec()))
                 .collect(),
+        }
+    }
+
+    /// The message as it would be produced again, to the same partition.
+    pub(crate) fn input(&self) -> Input {
+        Input {
+            key: self.key.clone(),
+            payload: self.payload.clone(),
+            headers: self.headers.clone(),
+            partition: Some(self.partition),
+            parts: None,
         }
     }
 
