@@ -11,6 +11,7 @@ mod new;
 mod offline;
 mod operator;
 mod reconcile;
+mod rejects;
 mod run;
 mod schema;
 mod table;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Compare inputs with outcomes: nothing lost, nothing twice; exit code 1 where they differ
     Reconcile(reconcile::ReconcileArgs),
+    /// Look at rejects, and send their messages in again
+    Rejects(rejects::RejectsArgs),
     /// Print, register or compare the schemas of a pipeline
     Schema(schema::SchemaArgs),
     /// Read documents for a parent process
@@ -121,6 +124,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        Command::Rejects(args) => rejects::run(&args),
         Command::Schema(args) => schema::schema(&args),
     };
     match done {

@@ -2,11 +2,13 @@
 //! `doctor`, `replay` and `rejects` do.
 //!
 //! Like the worker it knows several rooms; no room knows it. Deliberately joins no group and commits
-//! no offset: looking at a flow never disturbs it. No document text is told unless it is asked for by name.
+//! no offset: looking at a flow never disturbs it. The one thing that writes is
+//! [`rejects::replay`](mod@rejects::replay), to the input topic. No document text is told unless it is asked for by name.
 
 pub mod configs;
 pub mod range;
 pub mod reconcile;
+pub mod rejects;
 mod tally;
 pub mod topics;
 

@@ -384,6 +384,17 @@ fn under_a_cover_nothing_of_the_input_leaves_but_what_the_cover_holds() {
     assert!(!has_secret(&router(9).route(&record_, &origin)[0]));
 }
 
+#[test]
+fn the_count_of_ways_goes_on_to_the_next_reject_and_other_old_reasons_do_not() {
+    let headers = [("sluice-code", "OLD"), ("sluice-hops", "2"), ("sluice-replay-of", "x")];
+    let sent = routed(&router(9), &reject(), &delivery(None, None, &headers), Part::WHOLE);
+    assert_eq!(text(&sent, "sluice-hops"), Some("2"));
+    assert_eq!(text(&sent, "sluice-code"), Some("PDF_INVALID"));
+    assert_eq!(text(&sent, "sluice-replay-of"), None);
+    let forged = delivery(None, None, &[("sluice-hops", "Mrs. Smith")]);
+    assert_eq!(text(&routed(&router(9), &reject(), &forged, Part::WHOLE), "sluice-hops"), None);
+}
+
 proptest! {
     #[test]
     fn every_outcome_of_any_size_gives_one_message_that_fits_and_has_a_body(

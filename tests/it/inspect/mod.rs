@@ -3,6 +3,7 @@
 
 mod again;
 mod reconcile;
+mod rejects;
 
 use std::time::Duration;
 
