@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod extract;
 mod golden;
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Compare inputs with outcomes: nothing lost, nothing twice; exit code 1 where they differ
     Reconcile(reconcile::ReconcileArgs),
+    /// Find what holds a flow up, and what to do about it; exit code 1 where something does
+    Doctor(doctor::DoctorArgs),
     /// Look at rejects, and send their messages in again
     Rejects(rejects::RejectsArgs),
     /// Print, register or compare the schemas of a pipeline
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Rejects(args) => rejects::run(&args),
         Command::Schema(args) => schema::schema(&args),
     };

@@ -6,6 +6,7 @@
 //! [`rejects::replay`](mod@rejects::replay), to the input topic. No document text is told unless it is asked for by name.
 
 pub mod configs;
+pub mod doctor;
 pub mod range;
 pub mod reconcile;
 pub mod rejects;

@@ -2,8 +2,10 @@
 //! nothing is.
 
 mod again;
+mod doctor;
 mod reconcile;
 mod rejects;
+mod upgrade;
 
 use std::time::Duration;
 
