@@ -13,6 +13,7 @@ mod offline;
 mod operator;
 mod reconcile;
 mod rejects;
+mod replay;
 mod run;
 mod schema;
 mod table;
@@ -60,6 +61,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Look at rejects, and send their messages in again
     Rejects(rejects::RejectsArgs),
+    /// Run the input of a published outcome again, and compare; exit code 1 unless it is the same
+    Replay(replay::ReplayArgs),
     /// Print, register or compare the schemas of a pipeline
     Schema(schema::SchemaArgs),
     /// Read documents for a parent process
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Rejects(args) => rejects::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Schema(args) => schema::schema(&args),
     };
     match done {

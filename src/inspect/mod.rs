@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod range;
 pub mod reconcile;
 pub mod rejects;
+pub mod replay;
 mod tally;
 pub mod topics;
 

@@ -5,6 +5,7 @@ mod again;
 mod doctor;
 mod reconcile;
 mod rejects;
+mod replay;
 mod upgrade;
 
 use std::time::Duration;
