@@ -124,6 +124,8 @@ pub struct InFlight {
     pub deliveries_count: usize,
     /// Their size in bytes.
     pub bytes: usize,
+    /// Bytes beside them that are reserved for documents which they claim.
+    pub claimed_bytes: usize,
     /// Of the deliveries, those that have ended and wait for a commit or are in one.
     pub settled_count: usize,
     /// Outcomes of those.
@@ -280,6 +282,18 @@ impl<T> Ledger<T> {
         self.in_flight.outcomes_count >= outcomes_max && self.books.values().any(is_moving)
     }
 
+    /// Reserves `bytes` beside what is in flight, where that stays within `bytes_max`. Where nothing
+    /// is reserved it always does: what is in flight may wait for just this.
+    fn reserve(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        let in_flight = &mut self.in_flight;
+        let has_room = in_flight.claimed_bytes == 0
+            || in_flight.all_bytes().saturating_add(bytes) <= bytes_max;
+        if has_room {
+            in_flight.claimed_bytes += bytes;
+        }
+        has_room
+    }
+
     /// What is consumed and not yet committed.
     pub const fn in_flight(&self) -> InFlight {
         self.in_flight
@@ -312,6 +326,24 @@ impl<T> SharedLedger<T> {
         self.changed.notify_all();
     }
 
+    /// Waits at most `time` for room of `bytes` beside what is in flight, all within `bytes_max`;
+    /// where nothing else is reserved there always is. `None` where there was none.
+    pub fn reserve(
+        self: &Arc<Self>,
+        bytes: usize,
+        bytes_max: usize,
+        time: Duration,
+    ) -> Option<Reservation<T>> {
+        let mut has_room = false;
+        let ledger = self.lock();
+        let waited = self.changed.wait_timeout_while(ledger, time, |ledger| {
+            has_room = ledger.reserve(bytes, bytes_max);
+            !has_room
+        });
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        has_room.then(|| Reservation { ledger: Arc::clone(self), bytes })
+    }
+
     /// Waits at most `time` until `is_due` says so of what is in flight; returns its last answer.
     pub fn wait(&self, time: Duration, is_due: impl Fn(InFlight) -> bool) -> bool {
         let waited = self
@@ -322,7 +354,25 @@ impl<T> SharedLedger<T> {
     }
 }
 
+/// Bytes that are reserved beside the deliveries in flight; given back when this is dropped.
+pub struct Reservation<T> {
+    ledger: Arc<SharedLedger<T>>,
+    bytes: usize,
+}
+
+impl<T> Drop for Reservation<T> {
+    fn drop(&mut self) {
+        self.ledger.lock().in_flight.claimed_bytes -= self.bytes;
+        self.ledger.notify();
+    }
+}
+
 impl InFlight {
+    /// Bytes of deliveries and of what they claim.
+    pub const fn all_bytes(&self) -> usize {
+        self.bytes.saturating_add(self.claimed_bytes)
+    }
+
     fn release<T>(&mut self, entry: &Entry<T>) {
         self.deliveries_count -= 1;
         self.bytes -= entry.size_bytes;

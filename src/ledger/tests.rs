@@ -1,8 +1,11 @@
 //! What may be committed, and what must not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use super::{InFlight, Ledger, Ticket};
+use super::{InFlight, Ledger, SharedLedger, Ticket};
 
 fn opened(ledger: &mut Ledger<i64>, offsets: &[i64]) -> Vec<Ticket> {
     offsets.iter().map(|offset| ledger.open(0, *offset, 10).unwrap().ticket).collect()
@@ -36,8 +39,45 @@ fn a_cut_stops_at_the_first_open_delivery() {
     ledger.committed(&commit);
     assert_eq!(
         ledger.in_flight(),
-        InFlight { deliveries_count: 2, bytes: 20, settled_count: 1, outcomes_count: 1 }
+        InFlight {
+            deliveries_count: 2,
+            bytes: 20,
+            claimed_bytes: 0,
+            settled_count: 1,
+            outcomes_count: 1,
+        }
     );
+}
+
+#[test]
+fn room_for_claims_stays_within_the_bound_but_for_one_that_is_alone() {
+    let shared = Arc::new(SharedLedger::<i64>::default());
+    shared.lock().assign(0);
+    assert!(shared.lock().open(0, 0, 60).is_some());
+    let none = Duration::ZERO;
+    let first = shared.reserve(30, 100, none).unwrap();
+    assert!(shared.reserve(11, 100, none).is_none());
+    let second = shared.reserve(10, 100, none).unwrap();
+    assert_eq!(shared.lock().in_flight().all_bytes(), 100);
+    shared.lock().revoke(0);
+    assert_eq!(shared.lock().in_flight().all_bytes(), 40, "the documents are still held");
+    drop((first, second));
+    assert_eq!(shared.lock().in_flight(), InFlight::default());
+    let alone = shared.reserve(1_000, 100, none).unwrap();
+    assert!(shared.reserve(1, 100, none).is_none(), "one at a time above the bound");
+    drop(alone);
+}
+
+#[test]
+fn room_that_is_given_back_wakes_who_waits_for_it() {
+    let shared = Arc::new(SharedLedger::<i64>::default());
+    let held = shared.reserve(90, 100, Duration::ZERO).unwrap();
+    let waiting = std::thread::spawn({
+        let shared = Arc::clone(&shared);
+        move || shared.reserve(90, 100, Duration::from_mins(5)).is_some()
+    });
+    drop(held);
+    assert!(waiting.join().unwrap());
 }
 
 #[test]
@@ -172,5 +212,29 @@ proptest! {
         }
         prop_assert_eq!(out, offsets);
         prop_assert_eq!(ledger.in_flight(), InFlight::default());
+    }
+}
+
+proptest! {
+    /// However many claims are taken and given back: the bound holds, or one is alone above it.
+    #[test]
+    fn what_is_reserved_never_passes_the_bound(
+        steps in prop::collection::vec((any::<bool>(), 1_usize..60), 1..80),
+    ) {
+        let shared = Arc::new(SharedLedger::<i64>::default());
+        let mut held = Vec::new();
+        for (is_taken, bytes) in steps {
+            if is_taken {
+                held.extend(shared.reserve(bytes, 50, Duration::ZERO).map(|it| (it, bytes)));
+            } else if !held.is_empty() {
+                drop(held.remove(bytes % held.len()));
+            }
+            let in_flight = shared.lock().in_flight();
+            let sum: usize = held.iter().map(|(_, bytes)| bytes).sum();
+            prop_assert_eq!(in_flight.claimed_bytes, sum);
+            prop_assert!(sum <= 50 || held.len() == 1);
+        }
+        drop(held);
+        prop_assert_eq!(shared.lock().in_flight().claimed_bytes, 0);
     }
 }

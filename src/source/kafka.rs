@@ -325,9 +325,10 @@ impl<T: Send> Kafka<T> {
             self.watch.reset();
         }
         let limits = &self.setup.limits;
-        let is_full = in_flight.bytes >= limits.in_flight_bytes_max
+        let bytes = in_flight.all_bytes();
+        let is_full = bytes >= limits.in_flight_bytes_max
             || in_flight.deliveries_count >= limits.in_flight_deliveries_max;
-        let is_low = in_flight.bytes <= limits.in_flight_bytes_max / 2
+        let is_low = bytes <= limits.in_flight_bytes_max / 2
             && in_flight.deliveries_count <= limits.in_flight_deliveries_max / 2;
         if is_full || is_draining {
             let fresh: Vec<i32> = partitions
@@ -375,7 +376,7 @@ impl<T: Send> Kafka<T> {
         let pipeline = self.setup.pipeline.as_str();
         self.metrics.level(pipeline, Level::Lag, snapshot.lag);
         self.metrics.level(pipeline, Level::Partitions, own.len());
-        self.metrics.level(pipeline, Level::InFlightBytes, in_flight.bytes);
+        self.metrics.level(pipeline, Level::InFlightBytes, in_flight.all_bytes());
         self.metrics.level(pipeline, Level::InFlightDeliveries, in_flight.deliveries_count);
         if own.iter().any(|partition| self.paused.contains(partition)) {
             self.watch.reset();
