@@ -153,6 +153,7 @@ fn document(file: &Path) -> Result<Document> {
         bytes: Sensitive::new(bytes),
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     })
 }
 

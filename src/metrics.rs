@@ -51,6 +51,8 @@ fn seconds() -> Histogram {
 /// A phase of the work on one delivery whose time is measured.
 #[derive(Clone, Copy, Debug)]
 pub enum Stage {
+    /// One try to fetch a claimed document, waiting for its room included.
+    Claim,
     /// Decode, text and chunk.
     Prepare,
     /// Waiting for the model and being in it.
@@ -64,6 +66,7 @@ pub enum Stage {
 impl Stage {
     const fn name(self) -> &'static str {
         match self {
+            Self::Claim => "claim",
             Self::Prepare => "prepare",
             Self::Infer => "infer",
             Self::Finish => "finish",

@@ -11,7 +11,7 @@ use crate::failpoint;
 use crate::registry::{Auth, Client, Endpoint};
 use crate::telemetry;
 use crate::types::Sensitive;
-use crate::worker::{self, Worker};
+use crate::worker::{self, Reach, Worker};
 
 /// Run one or more pipelines against Kafka until SIGTERM.
 #[derive(Args)]
@@ -35,8 +35,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let names: Vec<_> = flows.iter().map(|flow| flow.pipeline.name.clone()).collect();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pipelines = ?names, "starting");
     let registry = client(&args.settings.registry)?;
-    let (base, engines) =
-        worker::build(&args.settings.compute, registry.as_ref(), key.as_ref(), flows)?;
+    let reach = Reach::new(registry, key, &args.settings.stores);
+    let (base, engines) = worker::build(&args.settings.compute, &reach, flows)?;
     let worker = Worker::start(&args.settings, base, engines)?;
     tracing::info!("running");
     let done = worker.wait();

@@ -29,6 +29,7 @@ pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report
     columns(draft, report);
     super::columns::check(draft, report);
     super::redaction::check(draft, known.map(|known| known.labels), report);
+    super::claims::check(draft, report);
     limits(draft, report);
     super::rules::check(draft, report);
     if let Some(known) = known {

@@ -9,6 +9,7 @@ pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;
 mod check;
+pub mod claims;
 mod columns;
 mod draft;
 mod fields;
@@ -28,6 +29,7 @@ mod rules;
 pub mod samples;
 pub mod settings;
 mod shape;
+pub mod stores;
 mod yaml;
 
 pub use check::RESERVED_COLUMNS;

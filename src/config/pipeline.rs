@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::claims::Claims;
 pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
 use super::redaction::Redact;
 
@@ -91,6 +92,9 @@ pub struct Input {
     #[serde(default = "default_parts_max")]
     #[schemars(range(min = 1))]
     pub parts_max: u32,
+    /// From where documents may be fetched that a message names instead of holding them.
+    #[serde(default)]
+    pub claims: Option<Claims>,
 }
 
 const fn default_document_bytes_max() -> usize {
@@ -397,7 +401,8 @@ pub enum Guarantee {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes consumed and not yet committed; partitions pause above it.
+    /// Bytes consumed and not yet committed, and of documents that were fetched for claims and are
+    /// not yet prepared; partitions pause above it, less a largest document where claims are taken.
     #[schemars(range(min = 1))]
     pub in_flight_bytes_max: usize,
     /// Deliveries consumed and not yet committed; partitions pause above it.
@@ -409,6 +414,9 @@ pub struct Limits {
     /// Outcomes that wait for a commit; no further delivery is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_outcomes_max: usize,
+    /// Documents of claims that are fetched at once.
+    #[schemars(range(min = 1, max = 256))]
+    pub claims_concurrent_max: usize,
 }
 
 impl Default for Limits {
@@ -418,6 +426,7 @@ impl Default for Limits {
             in_flight_deliveries_max: 2_000,
             in_flight_tokens_max: 200_000,
             in_flight_outcomes_max: 20_000,
+            claims_concurrent_max: 8,
         }
     }
 }

@@ -24,9 +24,16 @@ pub fn media_type_of(path: &Path) -> &'static str {
         "html" | "htm" => "text/html",
         "ndjson" | "jsonl" => "application/x-ndjson",
         "hl7" => "application/hl7-v2",
+        "json" if is_envelope(path) => "application/vnd.sluice.document+json",
         "json" if is_resource(path) => "application/fhir+json",
         _ => "application/octet-stream",
     }
+}
+
+/// Whether a JSON file says by its name that it is an envelope: `a.document.json`.
+fn is_envelope(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    Path::new(stem).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("document"))
 }
 
 /// Whether a JSON file says of which type of FHIR resource it is.
@@ -129,6 +136,7 @@ mod tests {
         check("a.md", "text/markdown");
         check("a.ndjson", "application/x-ndjson");
         check("a.hl7", "application/hl7-v2");
+        check("a.document.json", "application/vnd.sluice.document+json");
         check("a.docx", "application/octet-stream");
         check("pdf", "application/octet-stream");
     }

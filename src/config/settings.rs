@@ -18,6 +18,7 @@ use super::flow::Flow;
 use super::libraries::{self, Library};
 use super::pipeline::Guarantee;
 use super::properties::{self, Property};
+use super::stores::Stores;
 use crate::failpoint::{self, Plant};
 use crate::types::Key;
 
@@ -30,6 +31,9 @@ pub struct Settings {
     /// The schema registry, if any.
     #[command(flatten)]
     pub registry: Registry,
+    /// The stores that claims name.
+    #[command(flatten)]
+    pub stores: Stores,
     /// What does the work.
     #[command(flatten)]
     pub compute: Compute,

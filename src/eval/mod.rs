@@ -235,6 +235,7 @@ fn original(
         bytes: Sensitive::new(bytes),
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     };
     match reader.text(&document, limits)? {
         Ok(text) => Ok(Some(text)),

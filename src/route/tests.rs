@@ -79,6 +79,7 @@ fn base() -> Provenance {
         cpu_class: name(),
         redaction_key: None,
         document_digest: digest,
+        document_uri: None,
         text_digest: None,
         position: Position { topic: "in".into(), partition: 3, offset: 9 },
         part: 0,

@@ -33,9 +33,33 @@ reject_codes! {
     /// An attachment stands behind a link and not in the message: `attachment.url` of a FHIR
     /// `DocumentReference`, or an OBX of type RP in an HL7 message.
     /// Likely cause: the sender keeps documents in a store of its own.
-    /// What to do: send the document itself (`attachment.data`, or an OBX of type ED); sluice opens
-    /// no connection that a document names.
+    /// What to do: send the document itself (`attachment.data`, or an OBX of type ED), or a claim: an
+    /// envelope with `uri`, `size_bytes` and `sha256`. An attachment has no SHA-256 to hold its
+    /// bytes against, so sluice does not follow its link.
     AttachmentRemote = "ATTACHMENT_REMOTE";
+    /// The store refuses to give out this document, and gives out others that the pipeline allows.
+    /// Likely cause: the document has rights of its own, was archived, or is not there and the
+    /// worker may not list its folder, which S3 answers alike.
+    /// What to do: compare the document's rights with those of its neighbours, then publish the
+    /// message again. Where a store refuses everything, nothing is rejected: the worker waits.
+    ClaimDenied = "CLAIM_DENIED";
+    /// The message names a document outside of what `input.claims.allow` lists, or names it in a way
+    /// that can be read as several places. No request was made.
+    /// Likely cause: a sender that uses another bucket or folder, or a pipeline that takes no claims.
+    /// What to do: put the document where the pipeline may read, or add the place to
+    /// `input.claims.allow`; `..`, queries and ports are never taken.
+    ClaimForbidden = "CLAIM_FORBIDDEN";
+    /// The document that was fetched is not the one that the message claims: its size or its SHA-256
+    /// differs.
+    /// Likely cause: it was written over after the message was sent, or its upload broke off.
+    /// What to do: publish the message again with size and digest of what lies there now; keep
+    /// documents under names that are never used twice.
+    ClaimMismatch = "CLAIM_MISMATCH";
+    /// No document lies where the message says, also after `input.claims.settle_timeout_ms`.
+    /// Likely cause: it was deleted, or the message was sent before the upload.
+    /// What to do: upload it and publish the message again; keep documents at least as long as the
+    /// input topic keeps messages.
+    ClaimNotFound = "CLAIM_NOT_FOUND";
     /// The message has a body, but the document in it has no bytes.
     /// Likely cause: the sender published before the upload was done.
     /// What to do: publish the document again; a null body is how a deletion is said.

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
+use crate::claim::{Got, Stores, Trial};
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
-use crate::decode::{self, Decoded, Known};
-use crate::error::Fault;
+use crate::decode::{self, Claimed, Decoded, Known};
+use crate::error::{Fault, FaultClass};
 use crate::infer;
 use crate::redact::{Redactor, Subject};
 use crate::registry::Client;
@@ -20,9 +21,9 @@ use crate::sink::codec::Codec;
 use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
-    Chunks, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance, Reason,
-    Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores,
-    record_id,
+    Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance,
+    Reason, Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Text,
+    WindowScores, record_id,
 };
 use crate::validate::Rules;
 
@@ -65,6 +66,8 @@ pub struct Engine {
     pub(super) redactor: Option<Redactor>,
     /// Finds the schema of an Avro envelope.
     pub(super) registry: Option<Arc<Client>>,
+    /// Fetches what claims name; `None` where the pipeline takes none.
+    pub(super) stores: Option<Stores>,
     /// The output schemas.
     pub output: Arc<Schemas>,
     /// Provenance with everything that does not depend on the document.
@@ -103,6 +106,30 @@ impl Engine {
     pub fn decode_known(&self, delivery: &Delivery) -> Result<Result<Decoded, Reject>, Fault> {
         let known = self.registry.as_deref().map(Known);
         decode::decode(delivery, &self.flow.pipeline.input, &known)
+    }
+
+    /// Tries once to fetch the document of a claim that [`Self::decode`] gave; blocks.
+    pub fn fetch(
+        &self,
+        claim: &Claim,
+        trial: &mut Trial,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Got, Fault> {
+        match &self.stores {
+            Some(stores) => stores.fetch(claim, trial, is_wanted),
+            None => Err(Fault::plain(FaultClass::Fatal, "fetching a claim without `input.claims`")),
+        }
+    }
+
+    /// The parts of a document that was fetched.
+    pub fn claimed(
+        &self,
+        delivery: &Delivery,
+        claimed: Claimed,
+        bytes: Vec<u8>,
+    ) -> Result<Decoded, Reject> {
+        let pieces = decode::claimed(delivery, &self.flow.pipeline.input, claimed, bytes)?;
+        Ok(Decoded::Parts(pieces))
     }
 
     /// Reads and cuts one document.
@@ -204,6 +231,12 @@ impl Engine {
     fn provenance_of(&self, delivery: &Delivery, document: &Document, text: &Text) -> Provenance {
         Provenance {
             document_digest: document.digest,
+            // Where the flow redacts, a path may not leave: files are named after persons.
+            document_uri: document
+                .fetched_from
+                .as_ref()
+                .filter(|_| self.redactor.is_none())
+                .map(|uri| uri.written().into_inner()),
             text_digest: Some(text.digest()),
             position: delivery.position.clone(),
             part: document.part,

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::agenda::Agenda;
+use super::claims::{Fetched, Waiting, Warned};
 use super::engine::{Engine, Pending, Prepared, panicked};
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
@@ -28,9 +30,9 @@ use crate::types::{
 /// wait, which is right: finishing is far quicker.
 const FINISHED_MAX: usize = 256;
 /// Pause before a dependency is asked again; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause before a dependency is asked again.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// The sink's codec, as the router takes it.
 pub struct Bytes(pub Codec);
@@ -64,8 +66,10 @@ fn unfit(error: &Unfit) -> Reject {
 pub struct Work {
     /// Whose it is.
     pub flow: FlowId,
-    ticket: Ticket,
+    pub(super) ticket: Ticket,
     delivery: Delivery,
+    /// The document that the delivery claims, once it is there.
+    fetched: Mutex<Option<Fetched>>,
     parts: Mutex<Parts<Vec<Outgoing>>>,
 }
 
@@ -100,6 +104,15 @@ impl<T> Parts<T> {
 }
 
 impl Work {
+    /// Keeps the document that the delivery claims until it is prepared.
+    pub(super) fn put(&self, fetched: Fetched) {
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched);
+    }
+
+    fn take_fetched(&self) -> Option<Fetched> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts<Vec<Outgoing>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,12 +157,15 @@ pub struct Running {
     router: Router<Bytes>,
     /// Its ledger.
     pub ledger: Arc<SharedLedger<Outgoing>>,
-    shared: Shared,
+    pub(super) shared: Shared,
     tokens: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
     /// Deliveries that wait for the registry.
     asked: FairQueue<Arc<Work>>,
+    /// Deliveries whose documents are fetched.
+    pub(super) claims: Agenda<Waiting>,
+    pub(super) warned: Warned,
 }
 
 impl Running {
@@ -170,11 +186,13 @@ impl Running {
             tokens: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
             asked: FairQueue::default(),
+            claims: Agenda::default(),
+            warned: Warned::default(),
         };
         (Arc::new(running), receiver)
     }
 
-    fn pipeline(&self) -> &str {
+    pub(super) fn pipeline(&self) -> &str {
         &self.engine.flow.pipeline.name
     }
 
@@ -193,29 +211,42 @@ impl Running {
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
-        let parts = Mutex::new(Parts::of(1));
-        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts }));
+        let (fetched, parts) = (Mutex::new(None), Mutex::new(Parts::of(1)));
+        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, fetched, parts }));
     }
 
-    fn enqueue(&self, work: Arc<Work>) {
-        let cost = u64::try_from(work.delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
+    pub(super) fn enqueue(&self, work: Arc<Work>) {
+        let fetched = work.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetched_bytes = fetched.as_ref().map_or(0, |fetched| fetched.bytes.len());
+        drop(fetched);
+        let size_bytes = work.delivery.size_bytes() + fetched_bytes;
+        let cost = u64::try_from(size_bytes).unwrap_or(u64::MAX).max(1);
         // A closed queue means that the worker ends; the delivery is read again by the next one.
         drop(self.shared.queue.push(self.id, cost, work));
     }
 
     /// Decodes, reads and cuts one delivery on a preparing thread. Other flows wait for this
-    /// thread, so it never waits for the registry.
+    /// thread, so it never waits for the registry, nor for a document that is claimed.
     pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
         if !work.ticket.lease.is_alive() {
             return;
         }
         let since = Instant::now();
-        let decode = || self.engine.decode_known(&work.delivery);
+        // The room that a fetched document takes is given back at the end of this call.
+        let (fetched, _held) =
+            work.take_fetched().map_or((None, None), |Fetched { claimed, bytes, held }| {
+                (Some((claimed, bytes)), Some(held))
+            });
+        let decode = || match fetched {
+            None => self.engine.decode_known(&work.delivery),
+            Some((claimed, bytes)) => Ok(self.engine.claimed(&work.delivery, claimed, bytes)),
+        };
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
             // A closed queue means that the worker ends.
             Ok(Err(_not_known)) => drop(self.asked.push(self.id, 1, Arc::clone(work))),
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
+            Ok(Ok(Ok(Decoded::Claim(claimed)))) => self.claim(work, claimed),
             Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
                 let cover = self.engine.cover(&work.delivery);
@@ -306,11 +337,12 @@ impl Running {
         });
     }
 
-    /// Ends [`Self::ask_all`], and [`Self::finish_all`] once the model has answered what it was
-    /// given.
+    /// Ends [`Self::ask_all`] and [`Self::fetch_all`], and [`Self::finish_all`] once the model has
+    /// answered what it was given.
     pub fn close(&self) {
         drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.asked.close());
+        self.claims.close();
     }
 
     /// Assembles, judges and routes what comes back from the model, until the channel closes.
@@ -342,7 +374,7 @@ impl Running {
     }
 
     /// The delivery as a whole is refused.
-    fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
+    pub(super) fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
         *work.parts() = Parts::of(1);
         self.end(work, Which { part: Part::WHOLE, digest: None }, outcome);
     }

@@ -1,10 +1,13 @@
 //! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.
 //!
 //! Threads of a process: per flow one that polls (source), one that asks the registry, one that
-//! finishes and one that commits (sink); shared by all flows, those that prepare documents, each with a text child of its own,
-//! and those that own an inference session; and one for health and signals.
+//! finishes and one that commits (sink), and where it takes claims those that fetch documents;
+//! shared by all flows, those that prepare documents, each with a text child of its own, and those
+//! that own an inference session; and one for health and signals.
 
+mod agenda;
 mod build;
+mod claims;
 mod engine;
 mod flow;
 
@@ -12,11 +15,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use build::{Base, build, output_schemas, plan, redactor};
+pub use build::{Base, Reach, build, output_schemas, plan, redactor};
 pub use engine::{Engine, Pending, Prepared};
 
 use self::flow::{Bytes, Finished, Running, Shared};
 use crate::config::Property;
+use crate::config::pipeline::{Limits, Pipeline};
 use crate::config::settings::{self, Settings};
 use crate::error::{Fault, FaultClass};
 use crate::health::{Health, Server};
@@ -158,7 +162,7 @@ impl Worker {
                 topic: pipeline.input.topic.clone(),
                 group: running.engine.flow.group(),
                 protocol: settings.kafka.group_protocol,
-                limits: pipeline.limits.clone(),
+                limits: source_limits(pipeline),
             },
             Arc::clone(&running.ledger),
             Arc::clone(&self.shared.metrics),
@@ -196,6 +200,18 @@ impl Worker {
             Ok(())
         });
         self.middle.extend([finish, ask]);
+        let claims = &running.engine.flow.pipeline.input.claims;
+        let threads = claims
+            .as_ref()
+            .map_or(0, |_| running.engine.flow.pipeline.limits.claims_concurrent_max);
+        for _ in 0..threads {
+            let flow = Arc::clone(running);
+            let fetch = self.supervised("claim", move || {
+                flow.fetch_all();
+                Ok(())
+            });
+            self.middle.push(fetch);
+        }
     }
 
     fn add_preparer(&mut self, launch: Launch) {
@@ -253,6 +269,14 @@ impl Worker {
         });
         Supervised { name, handle }
     }
+}
+
+/// The limits that the source keeps. Where claims are taken, deliveries leave room for a largest
+/// document: one that waits for room may be the one whose commit would make some.
+fn source_limits(pipeline: &Pipeline) -> Limits {
+    let limits = pipeline.limits.clone();
+    let kept = pipeline.input.claims.as_ref().map_or(0, |_| pipeline.input.document_bytes_max);
+    Limits { in_flight_bytes_max: limits.in_flight_bytes_max.saturating_sub(kept), ..limits }
 }
 
 /// How to reach the cluster that the settings name.

@@ -11,7 +11,7 @@ use serde_json::json;
 use sluice::config::pipeline::{Envelope, Format, Input, Output, Split, Tombstone};
 use sluice::decode::{Decoded, decode};
 use sluice::error::{Fault, FaultClass};
-use sluice::registry::schema::DOCUMENT;
+use sluice::registry::schema::{DOCUMENT, DOCUMENT_1};
 use sluice::registry::{Auth, Client, Endpoint, subject};
 use sluice::sink::codec::{Codec, Form};
 use sluice::types::{Delivery, Position, RejectCode, Sensitive};
@@ -110,9 +110,12 @@ fn registering_twice_gives_the_same_id_and_a_break_is_refused() {
     assert_ne!(newer, id);
 }
 
-fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
-    // document_id null, content_type `text/plain`, content `words`, no attributes.
-    let binary = b"\0\x14text/plain\x0awords\0";
+/// No `document_id`, `content_type` text/plain, `content` words, no claim, no attributes.
+const ENVELOPE: &[u8] = b"\0\x14text/plain\x02\x0awords\0\0\0\0";
+/// The same under the first version of the schema, which knows no claims.
+const ENVELOPE_1: &[u8] = b"\0\x14text/plain\x0awords\0";
+
+fn enveloped(id: u32, binary: &[u8], client: &Client) -> Result<String, RejectCode> {
     let body = [[0].as_slice(), &id.to_be_bytes(), binary].concat();
     let delivery = Delivery {
         position: Position { topic: "in".into(), partition: 0, offset: 0 },
@@ -130,6 +133,7 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
         parts_max: 1,
         split: Split::None,
         entry_bytes_max: 64,
+        claims: None,
     };
     let decoded = decode(&delivery, &input, client).expect("the registry answers");
     match decoded.map_err(|reject| reject.code)? {
@@ -137,7 +141,7 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
             let document = pieces.remove(0).document.map_err(|reject| reject.code)?;
             Ok(String::from_utf8(document.bytes.to_vec()).expect("words"))
         }
-        Decoded::Tombstone => panic!("a body is no tombstone"),
+        Decoded::Tombstone | Decoded::Claim(_) => panic!("the body holds its document"),
     }
 }
 
@@ -145,11 +149,15 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
 fn an_avro_envelope_is_read_by_its_id_and_an_unknown_id_is_a_reject() {
     let client = client();
     let subject = subject(&unique("documents"));
-    let id = client.register(&subject, DOCUMENT).expect("the registry takes it");
-    assert_eq!(enveloped(id, &client), Ok("words".to_owned()));
+    let words = Ok("words".to_owned());
+    // Senders of the first version and of this one, on one topic.
+    let first = client.register(&subject, DOCUMENT_1).expect("the registry takes it");
+    let id = client.register(&subject, DOCUMENT).expect("it is compatible with the first");
+    assert_eq!(enveloped(first, ENVELOPE_1, &client), words);
+    assert_eq!(enveloped(id, ENVELOPE, &client), words);
     let other = client.register(&subject_of_a_string(), r#""string""#).expect("a schema");
-    assert_eq!(enveloped(other, &client), Err(RejectCode::SchemaUnknown));
-    assert_eq!(enveloped(2_000_000_000, &client), Err(RejectCode::SchemaUnknown));
+    assert_eq!(enveloped(other, ENVELOPE, &client), Err(RejectCode::SchemaUnknown));
+    assert_eq!(enveloped(2_000_000_000, ENVELOPE, &client), Err(RejectCode::SchemaUnknown));
 }
 
 fn subject_of_a_string() -> String {

@@ -45,6 +45,7 @@ pub fn document(media_type: MediaType, bytes: impl Into<Vec<u8>>) -> Document {
         digest,
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     }
 }
 

@@ -13,7 +13,8 @@ use super::tidy_code::{bare, imports};
 
 /// Stages of the way of a document. Each knows the leaves and no other stage.
 const ROOMS: &[&str] = &[
-    "assemble", "chunk", "decode", "infer", "redact", "route", "sink", "source", "text", "validate",
+    "assemble", "chunk", "claim", "decode", "infer", "redact", "route", "sink", "source", "text",
+    "validate",
 ];
 
 /// What any module may know. Leaves know leaves only.
@@ -39,6 +40,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
     ("axum", &["src/health.rs"]),
     ("clap", &["src/cli/", "src/config/", "src/eval/"]),
+    ("futures_core", &["src/claim/"]),
     ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
@@ -50,14 +52,14 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/metrics.rs"]),
     ("rdkafka", &["src/cli/demo", "src/kafka.rs", "src/sink/", "src/source/"]),
     ("reqwest", &["src/claim/"]),
-    ("rustix", &["src/failpoint.rs", "src/text/"]),
+    ("rustix", &["src/claim/", "src/failpoint.rs", "src/text/"]),
     ("rustls", &["src/claim/"]),
     ("saphyr_parser", &["src/config/"]),
     ("schemars", &["src/config/"]),
     ("seccompiler", &["src/text/"]),
     ("sha2", &["src/types/"]),
     ("tokenizers", &["src/chunk/"]),
-    ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
+    ("tokio", &["src/claim/", "src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
     ("tracing_subscriber", &["src/telemetry.rs"]),
     ("ureq", &["src/registry/"]),
     ("whatlang", &["src/text/"]),

@@ -20,10 +20,11 @@ use super::{Failure, load_all, say, say_aside};
 use crate::config::Flow;
 use crate::config::samples::{Sample, sample_key, samples};
 use crate::config::settings::{self, Compute, GroupProtocol, LogFormat, Settings};
+use crate::config::stores::Stores;
 use crate::error::{Fault, FaultClass};
 use crate::shutdown::Stop;
 use crate::telemetry;
-use crate::worker::{self, Worker};
+use crate::worker::{self, Reach, Worker};
 
 /// Folder whose pipelines are shown where none is named.
 const PIPELINES: &str = "pipelines";
@@ -62,7 +63,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     say_aside("loading the models\n");
 
     let settings = settings(args, &cluster);
-    let (base, engines) = worker::build(&settings.compute, None, sample_key().as_ref(), flows)?;
+    let reach = Reach::new(None, sample_key(), &settings.stores);
+    let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
     let mut shown = Vec::with_capacity(engines.len());
     for (engine, samples) in engines.iter().zip(&samples) {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
@@ -137,6 +139,7 @@ fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
             properties: Vec::new(),
         },
         registry: settings::Registry { url: None },
+        stores: Stores::default(),
         compute: args.compute.clone(),
         service: settings::Service {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -13,7 +13,9 @@
 //! only one), and the authors' names. A body with more of them than a limit is refused, since one
 //! that is left out would be published.
 //!
-//! Deliberately validates no FHIR, opens no attachment and follows no link.
+//! Deliberately validates no FHIR, opens no attachment and follows no link, not even one that
+//! `input.claims.allow` holds: an attachment of R4 has a SHA-1 at most, which does not hold its bytes
+//! against somebody who can write to the store.
 
 mod model;
 
