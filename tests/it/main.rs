@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod bundles;
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 #[cfg(feature = "test-data")]
 mod data;
 #[cfg(test)]

@@ -72,6 +72,16 @@ impl Flow {
         Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
     }
 
+    /// Likewise with JSON output, `claims` as more lines of `input`, and `extra` behind it all.
+    pub(crate) fn claiming(partitions: i32, claims: &str, extra: &str) -> Self {
+        Self::build(&Spec { partitions, extra, input: claims, ..Spec::usual(kafka::brokers()) })
+    }
+
+    /// Likewise on one partition, under a name of its own.
+    pub(crate) fn claiming_named(name: &str, claims: &str) -> Self {
+        Self::build(&Spec { name, input: claims, ..Spec::usual(kafka::brokers()) })
+    }
+
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
     pub(crate) fn named(name: &str) -> Self {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
@@ -126,6 +136,16 @@ impl Flow {
 
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
+        self.worker_with(instance, args, &[])
+    }
+
+    /// Likewise, with `env` on top of its environment.
+    pub(crate) fn worker_with(
+        &self,
+        instance: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
         let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
@@ -134,8 +154,8 @@ impl Flow {
         // Pipelines of all tests have one name; without a prefix of its own, each would fence the
         // workers of the others.
         all.extend(["--transactional-prefix", &self.prefix]);
-        let key = ("SLUICE_REDACT_KEY", REDACT_KEY);
-        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key])
+        let own = [("SLUICE_INSTANCE", instance), ("SLUICE_REDACT_KEY", REDACT_KEY)];
+        Process::sluice(&all, &[&own, env].concat())
     }
 
     /// All outcomes that a `read_committed` reader sees now, by topic.

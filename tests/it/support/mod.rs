@@ -13,6 +13,8 @@ pub(crate) mod kafka;
 pub(crate) mod process;
 pub(crate) mod reaper;
 pub(crate) mod registry;
+pub(crate) mod s3;
+pub(crate) mod tls;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
