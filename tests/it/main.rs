@@ -16,6 +16,8 @@ mod eval;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod leaks;
 #[cfg(test)]
 mod onnx;
