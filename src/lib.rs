@@ -25,6 +25,7 @@ pub mod error;
 pub mod eval;
 pub mod failpoint;
 pub mod health;
+pub mod http;
 pub mod infer;
 pub mod kafka;
 pub mod ledger;

@@ -8,9 +8,8 @@ use clap::Args;
 use super::{Failure, load_all};
 use crate::config::settings::{Registry, Settings, planted_faults, redact_key};
 use crate::failpoint;
-use crate::registry::{Auth, Client, Endpoint};
+use crate::registry::{Client, Endpoint};
 use crate::telemetry;
-use crate::types::Sensitive;
 use crate::worker::{self, Worker};
 
 /// Run one or more pipelines against Kafka until SIGTERM.
@@ -50,10 +49,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 /// A client of the registry that the settings name, if they do.
 pub(super) fn client(registry: &Registry) -> Result<Option<Arc<Client>>, Failure> {
     let Some(url) = &registry.url else { return Ok(None) };
-    let auth = registry.credentials()?.map(|credentials| Auth {
-        user: credentials.user,
-        password: Sensitive::new(credentials.password.reveal().to_owned()),
-    });
-    let client = Client::new(Endpoint { auth, ..Endpoint::at(url) })?;
+    let (credentials, tls) = (registry.credentials()?, registry.tls()?);
+    let client = Client::new(Endpoint { credentials, tls, ..Endpoint::at(url) })?;
     Ok(Some(Arc::new(client)))
 }

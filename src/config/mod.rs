@@ -20,12 +20,15 @@ mod labels;
 mod libraries;
 #[cfg(test)]
 mod load_tests;
+pub mod oauth;
 pub mod pipeline;
 mod problem;
 mod properties;
 pub mod redaction;
+mod registry;
 mod rules;
 pub mod samples;
+mod secrets;
 pub mod settings;
 mod shape;
 mod yaml;

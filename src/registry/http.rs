@@ -1,41 +1,31 @@
 //! `path, body -> Answer`: the HTTP side of the registry client, with every limit named.
 //!
-//! Deliberately knows nothing of schemas. Redirects are not followed, so that credentials go to
-//! the configured host only.
-
-use std::time::Duration;
+//! Deliberately knows nothing of schemas.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
+use crate::config::settings::{Credentials, Tls};
 use crate::error::{Fault, FaultClass};
+use crate::http::{self, Patience, encoded};
 use crate::types::Sensitive;
 
 /// The media type of the Confluent API, version 1.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-
-/// User name and password, RFC 7617.
-#[derive(Clone)]
-pub struct Auth {
-    /// User name; has no colon.
-    pub user: String,
-    /// Password.
-    pub password: Sensitive<String>,
-}
 
 /// Which registry, and how long to wait for it.
 #[derive(Clone)]
 pub struct Endpoint {
     /// Base URL, before `/subjects`; `http` or `https`.
     pub url: String,
-    /// Basic authentication, where the registry asks for it.
-    pub auth: Option<Auth>,
-    /// Longest time to connect, name resolution apart.
-    pub connect_timeout: Duration,
-    /// Longest time for one request from start to end, name resolution and connecting included.
-    pub total_timeout: Duration,
+    /// Who this client is, where the registry asks for it.
+    pub credentials: Option<Credentials>,
+    /// Certificates, for `https`.
+    pub tls: Tls,
+    /// How long to wait.
+    pub patience: Patience,
     /// Longest answer, in bytes.
     pub response_bytes_max: u64,
 }
@@ -46,9 +36,9 @@ impl Endpoint {
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            auth: None,
-            connect_timeout: Duration::from_secs(3),
-            total_timeout: Duration::from_secs(10),
+            credentials: None,
+            tls: Tls::default(),
+            patience: Patience::default(),
             response_bytes_max: 4 << 20,
         }
     }
@@ -79,7 +69,8 @@ impl Refusal {
         let class = if passes { FaultClass::Retry } else { FaultClass::Fatal };
         let hint = match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; check the registry's user, password and rights"
+                "; check SLUICE_REGISTRY_USER and SLUICE_REGISTRY_PASSWORD, or SLUICE_REGISTRY_TOKEN, \
+                 and what they may do"
             }
             StatusCode::CONFLICT => "; only add fields with defaults, else use a new topic",
             _ => "",
@@ -93,7 +84,7 @@ impl Refusal {
 pub(super) struct Http {
     agent: Agent,
     base: String,
-    authorization: Option<Sensitive<String>>,
+    credentials: Option<Credentials>,
     response_bytes_max: u64,
 }
 
@@ -108,25 +99,31 @@ impl Http {
                  an optional path; user and password have settings of their own",
             ));
         }
-        let agent = Agent::config_builder()
-            .timeout_connect(Some(endpoint.connect_timeout))
-            .timeout_global(Some(endpoint.total_timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        let authorization = endpoint.auth.map(|auth| {
-            let pair = format!("{}:{}", auth.user, *auth.password);
-            Sensitive::new(format!("Basic {}", STANDARD.encode(pair)))
-        });
-        Ok(Self { agent, base, authorization, response_bytes_max: endpoint.response_bytes_max })
+        let agent = http::agent(endpoint.patience, &endpoint.tls, "the schema registry")?;
+        let Endpoint { credentials, response_bytes_max, .. } = endpoint;
+        Ok(Self { agent, base, credentials, response_bytes_max })
+    }
+
+    /// The value of the header `Authorization`, where there are credentials.
+    fn authorization(&self) -> Result<Option<Sensitive<String>>, Fault> {
+        Ok(match &self.credentials {
+            None => None,
+            Some(Credentials::Basic { user, password }) => {
+                let pair = STANDARD.encode(format!("{user}:{}", password.reveal()));
+                Some(Sensitive::new(format!("Basic {pair}")))
+            }
+            Some(Credentials::Bearer(token)) => {
+                let token = token.read().map_err(|error| {
+                    Fault::new(FaultClass::Retry, "reading the token of the schema registry", error)
+                })?;
+                Some(Sensitive::new(format!("Bearer {}", token.reveal())))
+            }
+        })
     }
 
     pub(super) fn get(&self, path: &[&str]) -> Result<Answer, Fault> {
         let mut request = self.agent.get(self.url(path)).header("accept", MEDIA_TYPE);
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = self.authorization()? {
             request = request.header("authorization", authorization.as_str());
         }
         self.answer(request.call())
@@ -138,7 +135,7 @@ impl Http {
             .post(self.url(path))
             .header("accept", MEDIA_TYPE)
             .header("content-type", MEDIA_TYPE);
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = self.authorization()? {
             request = request.header("authorization", authorization.as_str());
         }
         self.answer(request.send(body))
@@ -169,7 +166,12 @@ impl Http {
 /// Nothing came back, or only a part of it: the network's fault, so worth another try. A name that
 /// does not resolve may be a service that is still being set up.
 fn unreachable(error: ureq::Error) -> Fault {
-    Fault::new(FaultClass::Retry, "asking the schema registry", error)
+    let hint = if http::is_of_tls(&error) {
+        "; check `--registry-ca`, and where it asks for a certificate `--registry-certificate`"
+    } else {
+        ""
+    };
+    Fault::new(FaultClass::Retry, format!("asking the schema registry{hint}"), error)
 }
 
 /// The registry's own words of an error body `{"error_code": .., "message": ".."}`, cut short.
@@ -182,15 +184,6 @@ fn message_of(body: &[u8]) -> String {
     let message = serde_json::from_slice::<ErrorBody>(body).map(|body| body.message);
     let message = message.unwrap_or_default();
     message.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-/// `piece` with all but the unreserved characters of RFC 3986 as `%XX`.
-fn encoded(piece: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let of_byte = |byte: u8| {
-        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    piece.bytes().map(of_byte).collect()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use crate::error::{Fault, FaultClass};
 
+pub use http::Endpoint;
 use http::{Answer, Http};
-pub use http::{Auth, Endpoint};
 use schema::Schema;
 
 /// How long an id that the registry did not know is not asked for again. A registry may learn an

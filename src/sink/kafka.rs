@@ -4,18 +4,15 @@
 //! what has ended already, so that a transaction lasts milliseconds and never holds readers up.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
+use super::context::Context;
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
@@ -30,6 +27,8 @@ use crate::types::Outgoing;
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Shortest wait for one call, so that the last abort of a drain can get through.
 const CALL_MIN: Duration = Duration::from_millis(200);
+/// How long events are served around a call that serves none.
+const SERVE_MAX: Duration = Duration::from_millis(10);
 /// Pause before the first retry; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest pause between retries.
@@ -56,39 +55,6 @@ pub struct Setup {
     pub message_bytes_max: usize,
 }
 
-/// Keeps the first error of a message until the commit asks for it.
-#[derive(Default)]
-struct Context {
-    failed: Mutex<Option<KafkaError>>,
-}
-
-impl Context {
-    fn take(&self) -> Option<KafkaError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        kafka::log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(error = %error, reason, "the producer met an error");
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| error.clone());
-        }
-    }
-}
-
 /// A Kafka sink: run it on a thread of its own by [`Kafka::run`].
 pub struct Kafka {
     setup: Setup,
@@ -98,6 +64,8 @@ pub struct Kafka {
     metrics: Arc<Metrics>,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
+    /// Whether the cluster has taken this client once.
+    is_registered: Cell<bool>,
 }
 
 impl Kafka {
@@ -125,18 +93,26 @@ impl Kafka {
                 .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
         }
         let producer = config.create_with_context(Context::default()).map_err(fault)?;
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
+        let (begun, is_registered) = (Cell::new(None), Cell::new(false));
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun, is_registered })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
-    /// stops.
+    /// stops. A cluster that has refused our credentials and does not answer is a fatal fault.
     pub fn join(&self, shutdown: &Shutdown) -> Result<(), Fault> {
         if self.setup.transactional_id.is_none() {
             return Ok(());
         }
         self.persist(shutdown, "registering the transactional id", || {
-            self.producer.init_transactions(call_max(shutdown))
-        })
+            // The call serves no events: the token of a client comes by one, before it, and what
+            // the cluster thinks of it after it.
+            self.producer.poll(SERVE_MAX);
+            let registered = self.producer.init_transactions(call_max(shutdown));
+            self.producer.poll(SERVE_MAX);
+            registered
+        })?;
+        self.is_registered.set(true);
+        Ok(())
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
@@ -352,11 +328,21 @@ impl Kafka {
             if fault.class != FaultClass::Retry || shutdown.is_over() {
                 return Err(fault);
             }
+            if let Some(refusal) = self.refused() {
+                return Err(refusal);
+            }
             tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
             self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
             shutdown.rest(pause);
             pause = (pause * 2).min(BACKOFF_MAX);
         }
+    }
+
+    /// Why the cluster has not taken this client, as long as it never has.
+    fn refused(&self) -> Option<Fault> {
+        let refusal =
+            self.producer.context().refusals.fault(&self.setup.connection, Duration::ZERO);
+        refusal.filter(|_| !self.is_registered.get())
     }
 
     fn fault(&self, what: impl Into<String>, error: KafkaError) -> Fault {

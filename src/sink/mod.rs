@@ -3,6 +3,7 @@
 mod audit;
 pub mod avro;
 pub mod codec;
+mod context;
 pub mod json;
 mod kafka;
 pub mod schemas;

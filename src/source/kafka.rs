@@ -5,11 +5,13 @@
 //! commits nothing; offsets travel with the outcomes, in the sink.
 
 use std::collections::BTreeSet;
+use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
@@ -24,7 +26,7 @@ use crate::config::pipeline::Limits;
 use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
-use crate::kafka::{self, Connection, Offsets};
+use crate::kafka::{self, Connection, Offsets, Refusals};
 use crate::ledger::{SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
@@ -37,6 +39,9 @@ const STATISTICS_INTERVAL_MS: u32 = 1_000;
 /// A partition that is behind and delivers nothing for so long is warned of; twice so long ends
 /// the process.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
+/// A cluster that refuses our credentials for so long, on every connection, ends the process: the
+/// next one reads them anew.
+const REFUSED_MAX: Duration = Duration::from_mins(1);
 /// A worker that is gone without a word loses its partitions after so long, under the classic
 /// protocol; under KIP-848 the broker's setting holds.
 const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
@@ -69,14 +74,24 @@ struct Context<T: Send + 'static> {
     rebalances_count: AtomicU64,
     is_assigned: AtomicBool,
     snapshot: Mutex<Option<Snapshot>>,
+    refusals: Refusals,
 }
 
 impl<T: Send> ClientContext for Context<T> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+        kafka::token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         kafka::log(level, facility, line);
     }
 
     fn stats(&self, statistics: Statistics) {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.refusals.clear();
+        }
         let snapshot = Snapshot::new(&statistics, &self.setup.topic, self.is_classic);
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
     }
@@ -86,6 +101,7 @@ impl<T: Send> ClientContext for Context<T> {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
+        self.refusals.note(&error, reason);
         tracing::warn!(error = %error, reason, "the consumer met an error");
     }
 }
@@ -224,7 +240,13 @@ impl<T: Send> Kafka<T> {
                 None | Some(Ok(_)) => {}
                 Some(Err(error)) => self.endure(error)?,
             }
-            if !has_joined && client.context().is_assigned.load(Ordering::Acquire) {
+            let context = client.context();
+            // A client that has never joined will not be taken the next time either.
+            let lasted = if has_joined { REFUSED_MAX } else { Duration::ZERO };
+            if let Some(refusal) = context.refusals.fault(&self.setup.connection, lasted) {
+                return Err(refusal);
+            }
+            if !has_joined && context.is_assigned.load(Ordering::Acquire) {
                 has_joined = true;
                 joined();
             }
@@ -447,6 +469,7 @@ fn connect<T: Send>(
         rebalances_count: AtomicU64::new(0),
         is_assigned: AtomicBool::new(false),
         snapshot: Mutex::new(None),
+        refusals: Refusals::default(),
     };
     let fault = |error| Fault::new(FaultClass::Fatal, "creating the consumer", error);
     let client: Client<T> = config.create_with_context(context).map_err(fault)?;

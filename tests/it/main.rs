@@ -28,6 +28,8 @@ mod registry;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod secure;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod service;

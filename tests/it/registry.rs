@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sluice::config::pipeline::{Envelope, Format, Input, Output, Split, Tombstone};
+use sluice::config::settings::{Credentials, Secret};
 use sluice::decode::{Decoded, decode};
 use sluice::error::{Fault, FaultClass};
+use sluice::http::Patience;
 use sluice::registry::schema::DOCUMENT;
-use sluice::registry::{Auth, Client, Endpoint, subject};
+use sluice::registry::{Client, Endpoint, subject};
 use sluice::sink::codec::{Codec, Form};
 use sluice::types::{Delivery, Position, RejectCode, Sensitive};
 
@@ -177,7 +179,8 @@ fn answering(answer: &'static str) -> (String, Arc<AtomicUsize>) {
 
 fn at(url: &str) -> Endpoint {
     let quick = Duration::from_millis(500);
-    Endpoint { connect_timeout: quick, total_timeout: quick, ..Endpoint::at(url) }
+    let patience = Patience { connect: quick, total: quick };
+    Endpoint { patience, ..Endpoint::at(url) }
 }
 
 #[test]
@@ -245,9 +248,9 @@ fn credentials_are_sent_and_never_told() {
         stream.write_all(b"HTTP/1.1 401 X\r\ncontent-length: 0\r\n\r\n").expect("an answer");
         String::from_utf8_lossy(&request[..length]).to_ascii_lowercase()
     });
-    let password = Sensitive::new("open sesame".to_owned());
-    let auth = Some(Auth { user: "Aladdin".to_owned(), password });
-    let client = Client::new(Endpoint { auth, ..at(&url) }).expect("the URL is one");
+    let password = Secret::new("open sesame".to_owned());
+    let credentials = Some(Credentials::Basic { user: "Aladdin".to_owned(), password });
+    let client = Client::new(Endpoint { credentials, ..at(&url) }).expect("the URL is one");
     let told = client.schema_by_id(7).expect_err("401").chain();
     // The example of RFC 7617, section 2.
     let expected = "basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_ascii_lowercase();

@@ -21,6 +21,7 @@ const LEAVES: &[&str] = &[
     "config",
     "error",
     "failpoint",
+    "http",
     "kafka",
     "ledger",
     "metrics",
@@ -48,7 +49,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("pdf_extract", &["src/text/"]),
     ("pdfium_render", &["src/text/"]),
     ("prometheus_client", &["src/metrics.rs"]),
-    ("rdkafka", &["src/cli/demo", "src/kafka.rs", "src/sink/", "src/source/"]),
+    ("rdkafka", &["src/cli/demo", "src/kafka/", "src/sink/", "src/source/"]),
     ("reqwest", &["src/claim/"]),
     ("rustix", &["src/failpoint.rs", "src/text/"]),
     ("rustls", &["src/claim/"]),
@@ -59,7 +60,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tokenizers", &["src/chunk/"]),
     ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
     ("tracing_subscriber", &["src/telemetry.rs"]),
-    ("ureq", &["src/registry/"]),
+    ("ureq", &["src/http.rs", "src/kafka/", "src/registry/"]),
     ("whatlang", &["src/text/"]),
 ];
 

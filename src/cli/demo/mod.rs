@@ -36,7 +36,8 @@ pub(super) struct DemoArgs {
     /// Pipeline folders; all of `pipelines` unless named
     #[arg(value_name = "DIR")]
     dirs: Vec<PathBuf>,
-    /// Brokers of a real cluster; topics of the demo's own are made there and deleted
+    /// Brokers of a real cluster; topics of the demo's own are made there and deleted. The
+    /// variables `SLUICE_KAFKA_*` hold for it
     #[arg(long, value_name = "HOST:PORT,..")]
     brokers: Option<String>,
     #[command(flatten)]
@@ -53,7 +54,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let mut flows = load_all(&dirs)?;
     flows.iter_mut().for_each(rename_topics);
     let samples = dirs.iter().map(|dir| samples_in(dir)).collect::<Result<Vec<_>, _>>()?;
-    let cluster = Cluster::start(args.brokers.as_deref(), &flows)?;
+    let real = args.brokers.as_deref().map(|brokers| worker::connection(&kafka(brokers, true)));
+    let cluster = Cluster::start(real.transpose()?, &flows)?;
     for (flow, samples) in flows.iter().zip(&samples) {
         let topic = &flow.pipeline.input.topic;
         cluster.produce(topic, samples)?;
@@ -122,21 +124,21 @@ fn rename_topics(flow: &mut Flow) {
     pipeline.input.group = Some(format!("sluice-demo-{}.{}", std::process::id(), pipeline.name));
 }
 
+fn kafka(brokers: &str, is_real: bool) -> settings::Kafka {
+    settings::Kafka {
+        brokers: brokers.to_owned(),
+        instance: Some("demo".to_owned()),
+        transactional_prefix: format!("sluice-demo-{}", std::process::id()),
+        // The embedded cluster assigns by the classic protocol only.
+        group_protocol: if is_real { GroupProtocol::Auto } else { GroupProtocol::Classic },
+        properties: Vec::new(),
+    }
+}
+
 fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
     Settings {
-        kafka: settings::Kafka {
-            brokers: cluster.brokers.clone(),
-            instance: Some("demo".to_owned()),
-            transactional_prefix: format!("sluice-demo-{}", std::process::id()),
-            // The embedded cluster assigns by the classic protocol only.
-            group_protocol: if cluster.is_real {
-                GroupProtocol::Auto
-            } else {
-                GroupProtocol::Classic
-            },
-            properties: Vec::new(),
-        },
-        registry: settings::Registry { url: None },
+        kafka: kafka(cluster.brokers(), cluster.is_real),
+        registry: settings::Registry::default(),
         compute: args.compute.clone(),
         service: settings::Service {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),

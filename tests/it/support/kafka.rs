@@ -34,24 +34,45 @@ pub(crate) struct Broker {
     process: Process,
 }
 
+/// What a broker may have beyond the usual.
+#[derive(Default)]
+pub(crate) struct More<'a> {
+    /// Settings on top of the usual ones.
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// Listeners beside the usual one: `,NAME://HOST:PORT` each.
+    pub(crate) listeners: &'a str,
+    /// Arguments of the tool that formats its storage, quoted for a shell.
+    pub(crate) format: &'a str,
+    /// An option of its Java.
+    pub(crate) java: Option<&'a str>,
+}
+
 impl Broker {
     /// Starts a broker with `overrides` on top of the usual settings, and waits until it answers.
     ///
     /// # Panics
     /// When Java or the jars are missing, or it does not answer in time.
     pub(crate) fn start(overrides: &[(&str, &str)]) -> Self {
+        Self::start_with(&More { settings: overrides, ..More::default() })
+    }
+
+    /// Likewise, with more than settings.
+    pub(crate) fn start_with(more: &More<'_>) -> Self {
         let (java, options) = jvm::java();
         let jars = jvm::servers("kafka").join("*");
         let address = format!("127.0.0.1:{}", jvm::free_port());
         let folder = Reaper::shared().folder().join(unique("kafka-data"));
         std::fs::create_dir_all(&folder).expect("creating the folder of a broker");
         let settings = folder.join("server.properties");
-        std::fs::write(&settings, properties(&address, &folder, overrides))
+        std::fs::write(&settings, properties(&address, &folder, more))
             .expect("writing the settings of a broker");
         // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
-        let script = r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" && exec "$@" kafka.Kafka "$0""#;
+        let script = format!(
+            r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" {} && exec "$@" kafka.Kafka "$0""#,
+            more.format
+        );
         let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(settings).arg(java).args(options);
+        command.args(["-c", &script]).arg(settings).arg(java).args(options).args(more.java);
         command.arg(concat!(
             "-Dlog4j2.configurationFile=",
             env!("CARGO_MANIFEST_DIR"),
@@ -74,9 +95,9 @@ impl Broker {
     }
 }
 
-fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> String {
+fn properties(address: &str, folder: &Path, more: &More<'_>) -> String {
     let controller = format!("127.0.0.1:{}", jvm::free_port());
-    let listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}");
+    let listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}{}", more.listeners);
     let voters = format!("1@{controller}");
     let data = folder.join("data").display().to_string();
     let settings = [
@@ -107,7 +128,7 @@ fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> Strin
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     ];
     // The last value of a name wins in a properties file.
-    let all = settings.iter().chain(overrides);
+    let all = settings.iter().chain(more.settings);
     all.map(|(name, value)| [name, "=", value, "\n"].concat()).collect()
 }
 

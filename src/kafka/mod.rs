@@ -1,10 +1,16 @@
-//! What the source and the sink share of Kafka: connection, logs, classes of errors.
+//! What the source and the sink share of Kafka: connection, credentials, logs, classes of errors.
 
-use std::time::Duration;
+mod oauth;
 
+use std::error::Error as StdError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::error::{Fault, FaultClass};
@@ -31,6 +37,83 @@ impl Connection {
         config.set_log_level(RDKafkaLogLevel::Info);
         config
     }
+
+    fn property(&self, key: &str) -> Option<&str> {
+        self.properties.iter().rfind(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Which settings to look at where the cluster does not take us, or we not it.
+    fn remedy(&self, is_tls: bool) -> &'static str {
+        let mechanism =
+            self.property("sasl.mechanisms").or_else(|| self.property("sasl.mechanism"));
+        match mechanism {
+            _ if is_tls => {
+                "check SLUICE_KAFKA_SSL_CA_LOCATION, and where the brokers ask for a certificate \
+                 SLUICE_KAFKA_SSL_CERTIFICATE_LOCATION and SLUICE_KAFKA_SSL_KEY_LOCATION"
+            }
+            Some(name) if name.eq_ignore_ascii_case("OAUTHBEARER") => {
+                "check the token of SLUICE_KAFKA_OAUTH_TOKEN_FILE or of \
+                 SLUICE_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL: its end, audience and issuer"
+            }
+            Some(_) | None => {
+                "check SLUICE_KAFKA_SASL_MECHANISM, SLUICE_KAFKA_SASL_USERNAME and \
+                 SLUICE_KAFKA_SASL_PASSWORD_FILE (or SLUICE_KAFKA_SASL_PASSWORD)"
+            }
+        }
+    }
+}
+
+/// The token that librdkafka asks for, from the source in [`Connection::properties`]; every context
+/// of a client hands the question on to here.
+pub fn token(config: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+    oauth::token(config).map_err(|fault| fault.chain().into())
+}
+
+/// Keeps the refusal of a client's certificates or credentials. librdkafka tries on for ever;
+/// whoever runs a client asks here whether that is worth it.
+#[derive(Default)]
+pub struct Refusals(Mutex<Option<Refusal>>);
+
+struct Refusal {
+    since: Instant,
+    is_of_tls: bool,
+    reason: String,
+}
+
+impl Refusals {
+    /// Keeps `error` where it is one; `reason` is librdkafka's line, which names brokers. A
+    /// connection that breaks while TLS begins is none: it has no word of a certificate. A broker
+    /// that asks for one and gets none says so only after TLS stands, as it breaks.
+    pub fn note(&self, error: &KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let is_broken =
+            matches!(code, Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure));
+        let is_of_tls =
+            is_broken && ["certificate", "unknown ca"].iter().any(|words| reason.contains(words));
+        if is_of_tls || code == Some(RDKafkaErrorCode::Authentication) {
+            let mut kept = self.lock();
+            let since = kept.as_ref().map_or_else(Instant::now, |refusal| refusal.since);
+            *kept = Some(Refusal { since, is_of_tls, reason: reason.to_owned() });
+        }
+    }
+
+    /// A broker has taken the client.
+    pub fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    /// The fault of a refusal that has lasted so long, with the settings to look at.
+    pub fn fault(&self, connection: &Connection, lasted: Duration) -> Option<Fault> {
+        let kept = self.lock();
+        let refusal = kept.as_ref().filter(|refusal| refusal.since.elapsed() >= lasted)?;
+        let (reason, remedy) = (&refusal.reason, connection.remedy(refusal.is_of_tls));
+        let what = format!("connecting to `{}`: {reason}; {remedy}", connection.brokers);
+        Some(Fault::plain(FaultClass::Fatal, what))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Passes librdkafka's log lines on. They name brokers, topics and offsets, never a payload.
@@ -51,6 +134,12 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
 pub struct Quiet;
 
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
+        token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(level, facility, line);
     }
@@ -64,6 +153,12 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 /// The consumer group whose offsets travel with the outcomes.
 pub trait Offsets: Send + Sync {
@@ -172,8 +267,46 @@ mod tests {
 
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-    use super::{class_of, told_of_fenced};
+    use super::{Connection, Refusals, class_of, told_of_fenced};
     use crate::error::FaultClass;
+
+    #[test]
+    fn a_refusal_of_credentials_is_told_with_the_settings_to_look_at() {
+        let connection = |mechanism: &str| Connection {
+            brokers: "kafka:9093".to_owned(),
+            properties: vec![
+                ("sasl.mechanism".to_owned(), mechanism.to_owned()),
+                ("sasl.password".to_owned(), "hunter2".to_owned()),
+            ],
+        };
+        for (code, mechanism, setting) in [
+            (RDKafkaErrorCode::SSL, "PLAIN", "SLUICE_KAFKA_SSL_CA_LOCATION"),
+            (
+                RDKafkaErrorCode::BrokerTransportFailure,
+                "PLAIN",
+                "SLUICE_KAFKA_SSL_CERTIFICATE_LOCATION",
+            ),
+            (RDKafkaErrorCode::Authentication, "scram-sha-256", "SLUICE_KAFKA_SASL_PASSWORD_FILE"),
+            (RDKafkaErrorCode::Authentication, "OAUTHBEARER", "SLUICE_KAFKA_OAUTH_TOKEN_FILE"),
+        ] {
+            let refusals = Refusals::default();
+            let fault = |lasted| refusals.fault(&connection(mechanism), lasted);
+            refusals.note(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "down");
+            refusals.note(&KafkaError::Global(RDKafkaErrorCode::SSL), "Disconnected");
+            let broken = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+            refusals.note(&broken, "Connection reset by peer");
+            assert!(fault(Duration::ZERO).is_none(), "a broker that is down");
+            refusals.note(&KafkaError::Global(code), "the reason, a certificate");
+            assert!(fault(Duration::from_mins(1)).is_none(), "it has not lasted yet");
+            let fault = fault(Duration::ZERO).unwrap();
+            let told = fault.chain();
+            assert_eq!(fault.class, FaultClass::Fatal);
+            assert!(told.contains(setting) && told.contains("the reason"), "{told}");
+            assert!(told.contains("kafka:9093") && !told.contains("hunter2"), "{told}");
+            refusals.clear();
+            assert!(refusals.fault(&connection(mechanism), Duration::ZERO).is_none());
+        }
+    }
 
     #[test]
     fn a_message_for_a_void_transaction_aborts_and_what_is_not_known_is_fatal() {
