@@ -192,6 +192,10 @@ pub struct Compute {
     /// Child processes that read PDF [default: one per core]
     #[arg(long, env = "SLUICE_TEXT_CHILDREN", value_name = "COUNT")]
     pub text_children: Option<NonZeroUsize>,
+    /// Walls around the processes that read PDF and HTML: no files, no network, no other system
+    /// calls
+    #[arg(long, env = "SLUICE_TEXT_SANDBOX", value_enum, default_value_t)]
+    pub text_sandbox: Sandbox,
     /// Shared library of ONNX Runtime [default: in `lib` beside the executable or above]
     #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
@@ -208,6 +212,18 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU, by the CUDA provider of ONNX Runtime
     Cuda,
+}
+
+/// What to do where the kernel lacks a wall around text children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// The worker does not start without Landlock and seccomp
+    Required,
+    /// What the kernel has is raised, and what it lacks is told in the log
+    #[default]
+    BestEffort,
+    /// None is raised; to find out whether a wall is what stops an engine
+    Off,
 }
 
 impl Compute {

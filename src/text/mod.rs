@@ -4,6 +4,9 @@
 //! an abort, an endless loop or 4 GB of memory end one document and not the worker. Deliberately
 //! does no OCR, guesses no media type, and repairs no character.
 
+#[cfg(feature = "failpoints")]
+mod attempts;
+mod calls;
 mod child;
 mod clean;
 mod frame;
@@ -15,6 +18,7 @@ mod pdfium;
 mod plain;
 mod process;
 mod rows;
+mod walls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,10 +27,12 @@ use encoding_rs::Encoding;
 
 pub use self::child::child_main;
 pub use self::language::language;
+pub use self::walls::Walls;
 
 use self::frame::{Engine, Flaw, Refusal, Terms};
 use self::process::{Child, Death, Failure, Patience, Reading};
 use crate::config::pipeline::{PdfEngine, TextLimits};
+use crate::config::settings::Sandbox;
 use crate::error::{Fault, FaultClass};
 use crate::types::{Digest, Document, MediaType, Reject, RejectCode, Room, Text};
 
@@ -45,12 +51,15 @@ pub struct Launch {
     pub pdfium_path: Option<PathBuf>,
     /// Documents that one child reads before a fresh one takes its place.
     pub documents_max: u32,
+    /// Which walls it raises before its first document.
+    pub sandbox: Sandbox,
 }
 
 impl Launch {
     /// Children of this very program, even after its file was replaced; 500 documents each.
-    pub fn this_program(pdfium_path: Option<PathBuf>) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), pdfium_path, documents_max: 500 }
+    pub fn this_program(pdfium_path: Option<PathBuf>, sandbox: Sandbox) -> Self {
+        let program = PathBuf::from("/proc/self/exe");
+        Self { program, pdfium_path, documents_max: 500, sandbox }
     }
 }
 
@@ -119,6 +128,12 @@ impl Reader {
                     return Err(engine_missing(&self.launch, &words));
                 }
                 Err(failure) => {
+                    if matches!(failure, Failure::Died(Death::Forbidden)) {
+                        tracing::error!(
+                            "a text child made a forbidden system call and was ended, by the \
+                             document that is rejected as TEXT_CRASHED; it may be an attack"
+                        );
+                    }
                     let rejected = reject(&failure, terms, limits);
                     self.keep(child, &failure);
                     return Ok(Err(rejected));
@@ -240,6 +255,10 @@ fn reject(failure: &Failure, terms: &Terms, limits: &TextLimits) -> Reject {
         Failure::Died(Death::StackOverflow) => {
             (RejectCode::TextCrashed, "the text engine overflowed its stack".to_owned())
         }
+        Failure::Died(Death::Forbidden) => (
+            RejectCode::TextCrashed,
+            "the text engine made a system call that no document needs, and was ended".to_owned(),
+        ),
         Failure::Died(Death::Signal(number)) => {
             (RejectCode::TextCrashed, format!("the text engine died of signal {number}"))
         }
@@ -294,6 +313,11 @@ fn too_large(limits: &TextLimits) -> Reject {
 fn encoding_invalid(offset: u64, charset: &str) -> Reject {
     let detail = format!("byte {offset} (from 0) starts nothing that is valid in {charset}");
     Reject::new(RejectCode::EncodingInvalid, Room::Text, detail)
+}
+
+/// The walls that a child raises here; a fault where the launch asks for more.
+pub fn walls(launch: &Launch) -> Result<Walls, Fault> {
+    Ok(Child::spawn(launch, TextLimits::default().memory_bytes_max)?.walls())
 }
 
 /// Name and version of the PDF engine that `limits` choose, such as `pdf-extract 0.12.1`, after

@@ -17,6 +17,8 @@ use rustix::process::Signal;
 
 use super::Launch;
 use super::frame::{self, HEAD_BYTES, Refusal, Reply, Setup, Terms};
+use super::walls::Walls;
+use crate::config::settings::Sandbox;
 use crate::error::{Fault, FaultClass};
 use crate::types::Document;
 
@@ -59,6 +61,8 @@ pub(super) enum Death {
     StackOverflow,
     /// More time on the processor than the document was given.
     CpuTime,
+    /// A call that its walls do not let through.
+    Forbidden,
     /// Another signal, by number.
     Signal(i32),
     /// It left by itself, or spoke nonsense.
@@ -80,6 +84,7 @@ pub(super) struct Child {
     wire: UnixStream,
     stderr: UnixStream,
     memory_bytes_max: u64,
+    walls: Walls,
     documents: u32,
 }
 
@@ -104,20 +109,37 @@ impl Child {
             .stderr(Stdio::from(OwnedFd::from(child_stderr)))
             .spawn()
             .map_err(starting)?;
-        let mut child = Self { process, wire, stderr, memory_bytes_max, documents: 0 };
+        let walls = Walls::default();
+        let mut child = Self { process, wire, stderr, memory_bytes_max, walls, documents: 0 };
         child.set_up(launch)?;
+        if launch.sandbox == Sandbox::Required && !child.walls.is_whole() {
+            let what = format!(
+                "starting a text child: its walls: {}; `--text-sandbox required` \
+                 (SLUICE_TEXT_SANDBOX) asks for files and calls, so run it on a kernel that has \
+                 Landlock and seccomp enabled, or say `best-effort`",
+                child.walls
+            );
+            return Err(Fault::plain(FaultClass::Fatal, what));
+        }
         Ok(child)
+    }
+
+    /// The walls around it.
+    pub(super) const fn walls(&self) -> Walls {
+        self.walls
     }
 
     fn set_up(&mut self, launch: &Launch) -> Result<(), Fault> {
         let pdfium_path = launch.pdfium_path.as_ref();
         let setup = Setup {
             memory_bytes_max: self.memory_bytes_max,
+            is_walled: launch.sandbox != Sandbox::Off,
             pdfium_path: pdfium_path.map_or(Vec::new(), |path| path.as_os_str().as_bytes().into()),
         };
         let mut wire = Wire::new(&self.wire, START_TIMEOUT, START_TIMEOUT);
         let ready = frame::write_setup(&mut wire, &setup).and_then(|()| wire.reply(0));
-        if matches!(ready, Ok(Reply::Ready)) {
+        if let Ok(Reply::Ready(walls)) = ready {
+            self.walls = walls;
             return Ok(());
         }
         let Err(error) = ready else {
@@ -228,6 +250,9 @@ fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
     if number == Signal::XCPU.as_raw() {
         return Death::CpuTime;
     }
+    if number == Signal::SYS.as_raw() {
+        return Death::Forbidden;
+    }
     if says("has overflowed its stack") {
         return Death::StackOverflow;
     }
@@ -288,7 +313,7 @@ impl<'a> Wire<'a> {
                 Reply::Progress => {}
                 Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
                 Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
-                Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
+                Reply::Ready(_) => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
             }
         }
     }
@@ -346,6 +371,7 @@ mod tests {
             (Some(9), "", Death::Signal(9)),
             (Some(11), "", Death::Signal(11)),
             (Some(24), "", Death::CpuTime),
+            (Some(31), "", Death::Forbidden),
         ];
         for (signal, words, expected) in table {
             assert_eq!(cause_of_death(signal, words), expected, "{signal:?} {words}");

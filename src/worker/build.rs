@@ -43,7 +43,13 @@ pub fn build(
 ) -> Result<(Base, Vec<Engine>), Fault> {
     let needs_pdfium = flows.iter().any(|flow| flow.pipeline.text.pdf_engine == PdfEngine::Pdfium);
     let pdfium = if needs_pdfium { Some(compute.pdfium()?) } else { None };
-    let launch = Launch::this_program(pdfium);
+    let launch = Launch::this_program(pdfium, compute.text_sandbox);
+    let walls = text::walls(&launch)?;
+    if walls.is_whole() {
+        tracing::info!(walls = %walls, "text children are walled in");
+    } else {
+        tracing::warn!(walls = %walls, "text children lack a wall; see `--text-sandbox`");
+    }
     let (bundles, models) = distinct_bundles(&flows);
     let pool = infer::Pool::start(infer::Setup {
         bundles,

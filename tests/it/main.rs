@@ -43,3 +43,6 @@ mod text_child;
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod walls;

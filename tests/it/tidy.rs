@@ -44,6 +44,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
     ("landlock", &["src/text/"]),
+    ("libc", &["src/text/"]),
     ("object_store", &["src/claim/"]),
     ("ort", &["src/infer/"]),
     ("pdf_extract", &["src/text/"]),
