@@ -7,6 +7,7 @@ use std::panic;
 use std::sync::Once;
 
 use crate::config::settings::LogFormat;
+use crate::types::is_guard_lifted;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -27,6 +28,11 @@ pub fn start(format: LogFormat, level: &str) {
                 |at| format!("{}:{}:{}", at.file(), at.line(), at.column()),
             );
             let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+            // A message may quote a slice of text: only the test of this guard is told it.
+            if is_guard_lifted() {
+                let message = info.payload_as_str().unwrap_or_default();
+                tracing::error!(message, "panicked");
+            }
             tracing::error!(place, thread, "panicked: a bug in sluice, please report the place");
         }));
     });

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, load_all};
-use crate::config::settings::{Registry, Settings, planted_faults, redact_key};
+use crate::config::settings::{Registry, Settings, is_unguarded, planted_faults, redact_key};
 use crate::failpoint;
 use crate::registry::{Client, Endpoint};
 use crate::telemetry;
+use crate::types::lift_guard;
 use crate::worker::{self, Worker};
 
 /// Run one or more pipelines against Kafka until SIGTERM.
@@ -25,6 +26,9 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     telemetry::start(args.settings.logs.log_format, &args.settings.logs.log);
     failpoint::arm(&planted_faults()?);
+    if is_unguarded() {
+        lift_guard();
+    }
     let flows = load_all(&args.dirs)?;
     // Asked for before the models load, so that a missing name or key is told at once.
     for flow in &flows {

@@ -96,6 +96,12 @@ pub fn planted_faults() -> Result<Vec<Plant>, SettingsError> {
     failpoint::parse(&text).map_err(|error| SettingsError::new(NAME, error.to_string()))
 }
 
+/// Whether the guard of document text in logs is to be lifted; never unless the program was built
+/// with the feature `failpoints`, for the test that proves its own search.
+pub fn is_unguarded() -> bool {
+    cfg!(feature = "failpoints") && std::env::var_os("SLUICE_UNGUARDED").is_some()
+}
+
 /// The brokers and how to speak to them.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Kafka")]

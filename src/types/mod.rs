@@ -33,5 +33,5 @@ pub use outgoing::Outgoing;
 pub use provenance::Provenance;
 pub use redaction::{Decider, Redaction};
 pub use reject_code::RejectCode;
-pub use sensitive::Sensitive;
+pub use sensitive::{Sensitive, Shown, is_guard_lifted, lift_guard};
 pub use value::Value;

@@ -13,6 +13,7 @@ use crate::config::Flow;
 use crate::config::bundle::Bundle;
 use crate::decode::{self, Decoded, Known};
 use crate::error::Fault;
+use crate::failpoint;
 use crate::infer;
 use crate::redact::{Redactor, Subject};
 use crate::registry::Client;
@@ -21,8 +22,8 @@ use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
     Chunks, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance, Reason,
-    Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores,
-    record_id,
+    Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Shown, Text,
+    WindowScores, record_id,
 };
 use crate::validate::Rules;
 
@@ -116,6 +117,9 @@ impl Engine {
             Ok(text) => text,
             Err(reject) => return Ok(Prepared::Ended(Outcome::Reject(reject))),
         };
+        let (id, words) = (Shown(document.id.as_bytes()), Shown(text.as_str().as_bytes()));
+        tracing::trace!(position = %delivery.position, part = document.part, %id, text = %words, "a text");
+        failpoint::burst(text.as_str());
         let provenance = self.provenance_of(delivery, document, &text);
         if let Some(reason) = self.foreign_language(&text) {
             // Redaction knows the model's languages only: of a text in another nothing leaves.

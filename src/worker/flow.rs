@@ -21,7 +21,7 @@ use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
 use crate::types::{
     Audit, Delivery, Digest, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review,
-    Room,
+    Room, Sensitive, Shown,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
@@ -210,6 +210,7 @@ impl Running {
             return;
         }
         let since = Instant::now();
+        trace(self.pipeline(), &work.delivery);
         let decode = || self.engine.decode_known(&work.delivery);
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
@@ -394,6 +395,20 @@ impl Running {
             self.shared.shutdown.rest(pause);
             pause = (pause * 2).min(RETRY_MAX);
         }
+    }
+}
+
+/// Tells of a delivery how large each of its pieces is.
+fn trace(pipeline: &str, delivery: &Delivery) {
+    fn of(bytes: Option<&Sensitive<Vec<u8>>>) -> &[u8] {
+        bytes.map_or(&[], |bytes| bytes.as_slice())
+    }
+    let (key, body) = (of(delivery.key.as_ref()), of(delivery.body.as_ref()));
+    let position = &delivery.position;
+    tracing::trace!(pipeline, %position, key = %Shown(key), body = %Shown(body), "a delivery");
+    for header in &delivery.headers {
+        let (name, value) = (Shown(header.name.as_bytes()), Shown(of(header.value.as_ref())));
+        tracing::trace!(pipeline, %position, %name, %value, "a header");
     }
 }
 

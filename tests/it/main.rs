@@ -36,6 +36,9 @@ mod service;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod telemetry;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod text_child;
