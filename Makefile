@@ -7,11 +7,13 @@ BROKERS ?=
 DATA ?=
 DENY_VERSION := 0.20.2
 DENY := .runtime/deny-$(DENY_VERSION)/bin/cargo-deny
+SBOM_VERSION := 0.5.9
+SBOM := .runtime/sbom-$(SBOM_VERSION)/bin/cargo-cyclonedx
 
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data lint deny advisories runtime servers bench check-pipelines ci tools
+.PHONY: help demo test test-data lint deny advisories sbom runtime servers bench check-pipelines ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,12 +37,19 @@ lint: tools ## formatting, clippy, licences and origins of dependencies
 deny: $(DENY) ## licences, origins and duplicates of dependencies, by deny.toml
 	$(DENY) --locked check bans licenses sources
 
-advisories: $(DENY) ## known faults of dependencies; needs the advisory database from the network
+advisories: $(DENY) ## known faults of dependencies; not in CI, since it fetches the RustSec database by git: run it weekly where that can be reached
 	$(DENY) --locked check advisories
+
+sbom: $(SBOM) ## bill of materials (CycloneDX) from the lock file, to target/sluice.cdx.json
+	$(SBOM) cyclonedx --quiet --format json --all-features --target all --override-filename sluice.cdx
+	@mkdir -p target && mv sluice.cdx.json target/sluice.cdx.json
 
 # Unoptimised: it builds in a third of the time and the check takes a second all the same.
 $(DENY): | tools
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root $(DENY:/bin/cargo-deny=) cargo-deny --version $(DENY_VERSION)
+
+$(SBOM): | tools
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root $(SBOM:/bin/cargo-cyclonedx=) cargo-cyclonedx --version $(SBOM_VERSION)
 
 runtime: ## fetch ONNX Runtime and PDFium into .runtime/lib, once
 	$(call need,python3 -m pip --version,python3 with pip is missing,python3-pip)
