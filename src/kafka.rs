@@ -9,6 +9,9 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::error::{Fault, FaultClass};
 
+/// Room of a producer's queue, in kilobytes, where messages are of the usual size.
+const PRODUCER_QUEUE_KBYTES: usize = 65_536;
+
 /// How to reach the cluster.
 #[derive(Clone)]
 pub struct Connection {
@@ -29,6 +32,22 @@ impl Connection {
             config.set(key, value);
         }
         config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    /// Likewise for a producer of messages of at most so many bytes.
+    pub fn producer_config(&self, message_bytes_max: usize) -> ClientConfig {
+        let mut config = self.config();
+        // Limit: sending waits where so much is not acknowledged. Two of the largest messages fit.
+        let queue_kbytes = message_bytes_max.div_ceil(512).max(PRODUCER_QUEUE_KBYTES);
+        config
+            .set("enable.idempotence", "true")
+            // Where Java clients put the same key.
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "5")
+            .set("message.max.bytes", message_bytes_max.to_string())
+            .set("queue.buffering.max.kbytes", queue_kbytes.to_string());
         config
     }
 }

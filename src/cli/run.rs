@@ -38,7 +38,12 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (base, engines) =
         worker::build(&args.settings.compute, registry.as_ref(), key.as_ref(), flows)?;
     let worker = Worker::start(&args.settings, base, engines)?;
-    tracing::info!("running");
+    let memory = worker.memory();
+    tracing::info!(
+        memory_bytes_max = memory.worker_bytes,
+        children_memory_bytes_max = memory.children_bytes,
+        "running"
+    );
     let done = worker.wait();
     match &done {
         Ok(()) => tracing::info!("drained"),

@@ -157,6 +157,10 @@ pub struct TextLimits {
     /// Longest text, in UTF-8 bytes.
     #[schemars(range(min = 1))]
     pub text_bytes_max: usize,
+    /// Longest text, in tokens of the model; with the two limits above it bounds the memory of one
+    /// document.
+    #[schemars(range(min = 1))]
+    pub tokens_max: usize,
     /// A PDF with fewer characters that are not white space, per document, has no text layer.
     pub text_chars_min: usize,
     /// Address space of one text child, in bytes.
@@ -180,6 +184,8 @@ impl Default for TextLimits {
             pdf_engine: PdfEngine::Pdfium,
             pages_max: 2_000,
             text_bytes_max: 10 << 20,
+            // 500 a page on as many pages as a PDF may have.
+            tokens_max: 1_000_000,
             text_chars_min: 16,
             memory_bytes_max: 1 << 30,
             progress_timeout_ms: 10_000,
@@ -403,12 +409,19 @@ pub struct Limits {
     /// Deliveries consumed and not yet committed; partitions pause above it.
     #[schemars(range(min = 1))]
     pub in_flight_deliveries_max: usize,
-    /// Tokens that wait for the model or are in it; no further document is prepared above it.
+    /// Tokens that wait for the model or are in it, 16 bytes of text counting for one at least; no
+    /// further part is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_tokens_max: usize,
-    /// Outcomes that wait for a commit; no further delivery is prepared above it.
+    /// Outcomes that wait for a commit, and parts of deliveries in preparation; no further delivery
+    /// is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_outcomes_max: usize,
+    /// Bytes of outcomes that wait for the other parts of their delivery or for a commit; no further
+    /// delivery is prepared above it, and a delivery whose parts' outcomes are larger together is
+    /// refused.
+    #[schemars(range(min = 1))]
+    pub in_flight_outcome_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -418,6 +431,7 @@ impl Default for Limits {
             in_flight_deliveries_max: 2_000,
             in_flight_tokens_max: 200_000,
             in_flight_outcomes_max: 20_000,
+            in_flight_outcome_bytes_max: 128 << 20,
         }
     }
 }

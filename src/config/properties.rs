@@ -35,6 +35,7 @@ const ONCE: &str = "exactly once depends on it";
 const PROTOCOL: &str = "`--group-protocol` sets it";
 const BROKERS: &str = "`--brokers` sets it";
 const WATCHDOG: &str = "the watchdog listens to it";
+const MEMORY: &str = "the bound of memory rests on it";
 const REBALANCE: &str = "the way of rebalancing is part of exactly once";
 
 /// Properties that sluice sets itself, each with the reason.
@@ -48,6 +49,8 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.offset.store", OFFSETS),
     ("enable.idempotence", ONCE),
     ("enable.partition.eof", WATCHDOG),
+    ("fetch.max.bytes", MEMORY),
+    ("fetch.message.max.bytes", MEMORY),
     ("group.id", "`input.group` in pipeline.yaml sets it"),
     ("group.instance.id", REBALANCE),
     ("group.protocol", PROTOCOL),
@@ -57,9 +60,12 @@ const OWNED: &[(&str, &str)] = &[
     ("max.in.flight", ONCE),
     ("max.in.flight.requests.per.connection", ONCE),
     ("message.max.bytes", "`output.message_bytes_max` in pipeline.yaml sets it"),
+    ("max.partition.fetch.bytes", MEMORY),
     ("metadata.broker.list", BROKERS),
     ("partition.assignment.strategy", REBALANCE),
     ("partitioner", "keys land where those of Java clients do"),
+    ("queue.buffering.max.kbytes", MEMORY),
+    ("queued.max.messages.kbytes", MEMORY),
     ("request.required.acks", ONCE),
     ("statistics.interval.ms", WATCHDOG),
     ("transaction.timeout.ms", "`delivery.transaction_timeout_ms` in pipeline.yaml sets it"),

@@ -75,8 +75,9 @@ impl<T> State<T> {
 struct Entry<T> {
     offset: i64,
     size_bytes: usize,
-    /// Outcomes that it settled with; 0 while it is open.
+    /// Outcomes that it settled with, and their size in bytes; 0 while it is open.
     outcomes_count: usize,
+    outcome_bytes: usize,
     state: State<T>,
 }
 
@@ -128,6 +129,8 @@ pub struct InFlight {
     pub settled_count: usize,
     /// Outcomes of those.
     pub outcomes_count: usize,
+    /// Size of those outcomes in bytes.
+    pub outcome_bytes: usize,
 }
 
 /// Knows, per assigned partition, which deliveries are open, settled, or in a commit.
@@ -203,18 +206,24 @@ impl<T> Ledger<T> {
         }
         let book = self.books.get_mut(&partition)?;
         book.next_offset = offset + 1;
-        book.entries.push_back(Entry { offset, size_bytes, outcomes_count: 0, state: State::Open });
+        book.entries.push_back(Entry {
+            offset,
+            size_bytes,
+            outcomes_count: 0,
+            outcome_bytes: 0,
+            state: State::Open,
+        });
         self.in_flight.deliveries_count += 1;
         self.in_flight.bytes += size_bytes;
         Some(Opened { ticket: Ticket { lease: book.lease.clone(), offset }, rewound_from })
     }
 
-    /// Ends a delivery with the outcomes of all its parts. False where the lease has died: the
+    /// Ends a delivery with the outcomes of all its parts, of so many bytes together. False where the lease has died: the
     /// outcomes are dropped, and the new owner makes them again.
     ///
     /// # Panics
     /// Where the delivery was settled before: two outcomes for one part must never be.
-    pub fn settle(&mut self, ticket: &Ticket, outcomes: Vec<T>) -> bool {
+    pub fn settle(&mut self, ticket: &Ticket, outcomes: Vec<T>, outcome_bytes: usize) -> bool {
         let Some(book) = self.books.get_mut(&ticket.lease.partition) else { return false };
         if book.lease.number != ticket.lease.number {
             return false;
@@ -225,7 +234,9 @@ impl<T> Ledger<T> {
         assert!(is_open, "offset {} settled twice or never opened", ticket.offset);
         if let Some(entry) = entry {
             self.in_flight.outcomes_count += outcomes.len();
+            self.in_flight.outcome_bytes += outcome_bytes;
             entry.outcomes_count = outcomes.len();
+            entry.outcome_bytes = outcome_bytes;
             entry.state = State::Settled(outcomes);
         }
         self.in_flight.settled_count += 1;
@@ -271,13 +282,15 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Whether `outcomes_max` outcomes or more wait for a commit, and a commit is possible or under
-    /// way. What waits behind an open delivery alone does not count: work that is held back could
+    /// Whether `outcomes_max` outcomes or `outcome_bytes_max` bytes of them or more wait for a commit,
+    /// and a commit is possible or under way. What waits behind an open delivery alone does not count: work that is held back could
     /// be what it waits for.
-    pub fn is_full(&self, outcomes_max: usize) -> bool {
+    pub fn is_full(&self, outcomes_max: usize, outcome_bytes_max: usize) -> bool {
         let is_moving =
             |book: &Book<T>| book.entries.front().is_some_and(|entry| !entry.state.is_open());
-        self.in_flight.outcomes_count >= outcomes_max && self.books.values().any(is_moving)
+        let InFlight { outcomes_count, outcome_bytes, .. } = self.in_flight;
+        (outcomes_count >= outcomes_max || outcome_bytes >= outcome_bytes_max)
+            && self.books.values().any(is_moving)
     }
 
     /// What is consumed and not yet committed.
@@ -327,6 +340,7 @@ impl InFlight {
         self.deliveries_count -= 1;
         self.bytes -= entry.size_bytes;
         self.outcomes_count -= entry.outcomes_count;
+        self.outcome_bytes -= entry.outcome_bytes;
         if !entry.state.is_open() {
             self.settled_count -= 1;
         }

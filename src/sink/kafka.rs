@@ -110,15 +110,8 @@ impl Kafka {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
         let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-        let mut config = setup.connection.config();
         let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
-        config
-            .set("enable.idempotence", "true")
-            // Where Java clients put the same key.
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("message.max.bytes", message_bytes_max.to_string());
+        let mut config = setup.connection.producer_config(message_bytes_max);
         if let Some(id) = &setup.transactional_id {
             config
                 .set("transactional.id", id)

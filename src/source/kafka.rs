@@ -429,7 +429,9 @@ fn connect<T: Send>(
         .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string())
         // Limit: prefetched and not yet delivered, beside what is in flight.
         .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.message.max.bytes", "8388608");
+        .set("fetch.message.max.bytes", "8388608")
+        // One answer of a broker; a single message that is larger still comes.
+        .set("fetch.max.bytes", "16777216");
     if is_classic {
         // Cooperative rebalances with own commits have open faults in librdkafka (#4059).
         config.set("group.protocol", "classic").set("partition.assignment.strategy", "roundrobin");

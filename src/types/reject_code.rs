@@ -101,9 +101,11 @@ reject_codes! {
     /// Likely cause: a bundle of documents, or a page tree made to harm.
     /// What to do: split the document, or raise the limit.
     PdfPagesTooMany = "PDF_PAGES_TOO_MANY";
-    /// The record is larger than the record topic takes.
-    /// Likely cause: a very long document with very many findings.
-    /// What to do: raise `max.message.bytes` of the topic and of the producer, then publish again.
+    /// The record is larger than the record topic takes, or the outcomes of the parts of one delivery
+    /// are larger together than `limits.in_flight_outcome_bytes_max`.
+    /// Likely cause: a very long document with very many findings, or very many parts in one message.
+    /// What to do: raise `max.message.bytes` of the topic and of the producer, send fewer parts in one
+    /// message, or raise the limit that the detail names; then publish again.
     RecordTooLarge = "RECORD_TOO_LARGE";
     /// The record cannot be written under the output schema.
     /// Likely cause: a number out of the range of its column's type, or a bug. The worker went on
@@ -139,7 +141,7 @@ reject_codes! {
     /// Likely cause: an endless loop on a broken file, or a very large one.
     /// What to do: look at the original in a sandbox; raise the limit if the file is honest.
     TextTimeout = "TEXT_TIMEOUT";
-    /// The text is longer than `text.text_bytes_max`.
+    /// The text is longer than `text.text_bytes_max`, or has more tokens than `text.tokens_max`.
     /// Likely cause: a document that is a database dump, or a compression bomb.
     /// What to do: split the document, or raise the limit.
     TextTooLarge = "TEXT_TOO_LARGE";

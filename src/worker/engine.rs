@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::flow::TOKEN_TEXT_BYTES;
 use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
 use crate::config::Flow;
@@ -35,6 +36,14 @@ pub struct Pending {
     pub chunks: Chunks,
     provenance: Provenance,
     sent: Option<Timestamp>,
+}
+
+impl Pending {
+    /// What it counts for in `limits.in_flight_tokens_max`: its tokens, and where these are long, one
+    /// for each so many bytes of its text.
+    pub(super) fn tokens_held(&self) -> usize {
+        self.chunks.tokens.len().max(self.text.as_str().len() / TOKEN_TEXT_BYTES)
+    }
 }
 
 /// What a document leaves as.
@@ -75,6 +84,10 @@ impl Engine {
     /// The model bundle.
     pub const fn bundle(&self) -> &Bundle {
         &self.flow.bundle
+    }
+
+    const fn tokens_max(&self) -> usize {
+        self.flow.pipeline.text.tokens_max
     }
 
     /// A codec for the flow's output; with a registry, one whose schemas are registered there.
@@ -128,7 +141,7 @@ impl Engine {
             let outcome = self.leave(document.id.clone(), leaving, provenance, vec![reason]);
             return Ok(Prepared::Ended(outcome));
         }
-        Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle()) {
+        Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle(), self.tokens_max()) {
             Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
             Ok(chunks) => Prepared::Pending(Box::new(Pending {
                 document_id: document.id.clone(),

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::vec;
 
 use super::engine::{Engine, Pending, Prepared, panicked};
+use super::parts::{Backlog, Parts, Whole};
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Handle, Job};
@@ -27,6 +29,8 @@ use crate::types::{
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
 /// wait, which is right: finishing is far quicker.
 const FINISHED_MAX: usize = 256;
+/// Bytes of text that count for a token: a text of few and long words takes memory, too.
+pub(super) const TOKEN_TEXT_BYTES: usize = 16;
 /// Pause before a dependency is asked again; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause before a dependency is asked again.
@@ -67,42 +71,18 @@ pub struct Work {
     ticket: Ticket,
     delivery: Delivery,
     parts: Mutex<Parts<Vec<Outgoing>>>,
-}
-
-/// The messages of a delivery's parts: they leave together and in the order of the parts, in
-/// whatever order the parts end.
-struct Parts<T> {
-    open_count: usize,
-    ended: Vec<Option<T>>,
-}
-
-impl<T> Parts<T> {
-    fn of(count: usize) -> Self {
-        Self { open_count: count, ended: std::iter::repeat_with(|| None).take(count).collect() }
-    }
-
-    /// One part has ended; all of them, once it was the last.
-    ///
-    /// # Panics
-    /// Where there is no such part or it has ended before: two outcomes for one part must never
-    /// be, nor an outcome be lost.
-    fn end(&mut self, part: u32, message: T) -> Option<Vec<T>> {
-        let slot = usize::try_from(part).ok().and_then(|part| self.ended.get_mut(part));
-        let is_open = slot.as_ref().is_some_and(|slot| slot.is_none());
-        assert!(is_open, "part {part} ended twice or was never opened");
-        if let Some(slot) = slot {
-            *slot = Some(message);
-        }
-        self.open_count -= 1;
-        (self.open_count == 0)
-            .then(|| std::mem::take(&mut self.ended).into_iter().flatten().collect())
-    }
+    /// What is left of it where it was put back half prepared.
+    left: Mutex<Option<vec::IntoIter<Piece>>>,
 }
 
 impl Work {
     fn parts(&self) -> MutexGuard<'_, Parts<Vec<Outgoing>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn size_bytes(outgoing: &[Outgoing]) -> usize {
+    outgoing.iter().map(Outgoing::size_bytes).sum()
 }
 
 /// Which part of a delivery.
@@ -146,6 +126,9 @@ pub struct Running {
     pub ledger: Arc<SharedLedger<Outgoing>>,
     shared: Shared,
     tokens: AtomicUsize,
+    backlog: Arc<Backlog>,
+    /// Deliveries that were put back half prepared, at the head of the queue.
+    begun_count: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
     /// Deliveries that wait for the registry.
@@ -168,6 +151,8 @@ impl Running {
             ledger: Arc::default(),
             shared,
             tokens: AtomicUsize::new(0),
+            backlog: Arc::default(),
+            begun_count: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
             asked: FairQueue::default(),
         };
@@ -178,12 +163,25 @@ impl Running {
         &self.engine.flow.pipeline.name
     }
 
-    /// Whether another delivery may be prepared: the model has room for its tokens, and not too
-    /// many outcomes wait for a commit.
+    /// Whether the next delivery may be prepared: the model has room for its tokens; and, where it
+    /// is not begun yet, not too much of others waits for its end or for a commit.
     pub fn has_room(&self) -> bool {
         let limits = &self.engine.flow.pipeline.limits;
-        self.tokens.load(Ordering::Acquire) < limits.in_flight_tokens_max
-            && !self.ledger.lock().is_full(limits.in_flight_outcomes_max)
+        let (outcomes, bytes) = (limits.in_flight_outcomes_max, limits.in_flight_outcome_bytes_max);
+        self.has_token_room()
+            && (self.begun_count.load(Ordering::Acquire) > 0
+                || self.backlog.is_below(outcomes, bytes)
+                    && !self.ledger.lock().is_full(outcomes, bytes))
+    }
+
+    fn has_token_room(&self) -> bool {
+        let tokens_max = self.engine.flow.pipeline.limits.in_flight_tokens_max;
+        self.tokens.load(Ordering::Acquire) < tokens_max
+    }
+
+    fn parts(&self, count: usize) -> Parts<Vec<Outgoing>> {
+        let bytes_max = self.engine.flow.pipeline.limits.in_flight_outcome_bytes_max;
+        Parts::new(count, bytes_max, &self.backlog)
     }
 
     /// Lets preparing threads ask again, after a commit.
@@ -193,8 +191,10 @@ impl Running {
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
-        let parts = Mutex::new(Parts::of(1));
-        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts }));
+        // None before it is begun: what waits to be is bounded by the source.
+        let parts = Mutex::new(self.parts(0));
+        let left = Mutex::new(None);
+        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts, left }));
     }
 
     fn enqueue(&self, work: Arc<Work>) {
@@ -203,13 +203,26 @@ impl Running {
         drop(self.shared.queue.push(self.id, cost, work));
     }
 
-    /// Decodes, reads and cuts one delivery on a preparing thread. Other flows wait for this
-    /// thread, so it never waits for the registry.
+    /// Decodes, reads and cuts one delivery on a preparing thread, or goes on with one. Other flows
+    /// wait for this thread, so it never waits for the registry.
     pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
+        let left = work.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if left.is_some() {
+            self.begun_count.fetch_sub(1, Ordering::AcqRel);
+        }
         if !work.ticket.lease.is_alive() {
             return;
         }
         let since = Instant::now();
+        match left {
+            Some(pieces) => self.prepare_parts(work, pieces, reader),
+            None => self.begin(work, reader),
+        }
+        self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
+    }
+
+    /// Takes a delivery apart, and prepares its parts.
+    fn begin(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
         let decode = || self.engine.decode_known(&work.delivery);
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
@@ -228,20 +241,37 @@ impl Running {
                 self.settle(work, self.router.tombstone(&origin, policy));
             }
             Ok(Ok(Ok(Decoded::Parts(pieces)))) => {
-                *work.parts() = Parts::of(pieces.len());
-                // By value, so that a part's bytes are gone once it is prepared.
-                for Piece { part, document } in pieces {
-                    match document {
-                        Ok(document) => self.prepare_part(work, part, &document, reader),
-                        Err(reject) => {
-                            let which = Which { part, digest: None };
-                            self.end(work, which, &Outcome::Reject(reject));
-                        }
-                    }
-                }
+                *work.parts() = self.parts(pieces.len());
+                self.prepare_parts(work, pieces.into_iter(), reader);
             }
         }
-        self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
+    }
+
+    /// Prepares parts while the model has room. What is left goes back to the head of the queue, so
+    /// that no thread waits with it, and no other delivery of the flow is begun before it is done.
+    fn prepare_parts(
+        self: &Arc<Self>,
+        work: &Arc<Work>,
+        mut pieces: vec::IntoIter<Piece>,
+        reader: &mut Reader,
+    ) {
+        // By value, so that a part's bytes are gone once it is prepared.
+        while let Some(Piece { part, document }) = pieces.next() {
+            match document {
+                Ok(document) => self.prepare_part(work, part, &document, reader),
+                Err(reject) => {
+                    let which = Which { part, digest: None };
+                    self.end(work, which, &Outcome::Reject(reject));
+                }
+            }
+            if pieces.len() > 0 && !self.has_token_room() {
+                *work.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(pieces);
+                self.begun_count.fetch_add(1, Ordering::AcqRel);
+                // A closed queue means that the worker ends.
+                drop(self.shared.queue.put_back(self.id, Arc::clone(work)));
+                return;
+            }
+        }
     }
 
     /// Asks the registry for the schemas of envelopes, for as long as it takes, on a thread of the
@@ -284,6 +314,7 @@ impl Running {
     fn submit(self: &Arc<Self>, work: &Arc<Work>, which: Which, pending: Pending) {
         let tokens = pending.chunks.tokens.len();
         self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
+        let tokens = pending.tokens_held();
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
         self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
         let windows = Arc::clone(&pending.chunks.windows);
@@ -317,7 +348,7 @@ impl Running {
     pub fn finish_all(&self, receiver: &Receiver<Finished>) {
         for finished in receiver {
             let since = Instant::now();
-            let tokens = finished.pending.chunks.tokens.len();
+            let tokens = finished.pending.tokens_held();
             let waited = since.duration_since(finished.submitted);
             self.shared.metrics.took(self.pipeline(), Stage::Infer, waited);
             self.finish(finished);
@@ -343,7 +374,7 @@ impl Running {
 
     /// The delivery as a whole is refused.
     fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
-        *work.parts() = Parts::of(1);
+        *work.parts() = self.parts(1);
         self.end(work, Which { part: Part::WHOLE, digest: None }, outcome);
     }
 
@@ -357,16 +388,28 @@ impl Running {
         };
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
-        let all = work.parts().end(part.number, outgoing);
-        if let Some(all) = all {
-            self.settle(work, all.into_iter().flatten().collect());
+        let bytes = size_bytes(&outgoing);
+        let whole = work.parts().end(part.number, outgoing, bytes);
+        match whole {
+            None => {}
+            Some(Whole::Fits(all)) => self.settle(work, all.into_iter().flatten().collect()),
+            Some(Whole::TooLarge(bytes)) => {
+                let limit = self.engine.flow.pipeline.limits.in_flight_outcome_bytes_max;
+                let detail = format!(
+                    "the outcomes of its parts have {bytes} bytes together; the limit \
+                     `limits.in_flight_outcome_bytes_max` is {limit}"
+                );
+                let reject = Reject::new(RejectCode::RecordTooLarge, Room::Route, detail);
+                self.refuse(work, &Outcome::Reject(reject));
+            }
         }
     }
 
     fn settle(&self, work: &Arc<Work>, outgoing: Vec<Outgoing>) {
+        let bytes = size_bytes(&outgoing);
         let ended: Vec<_> =
             outgoing.iter().filter_map(|outgoing| outgoing.kind.zip(Some(outgoing.code))).collect();
-        if self.ledger.lock().settle(&work.ticket, outgoing) {
+        if self.ledger.lock().settle(&work.ticket, outgoing, bytes) {
             for (kind, code) in ended {
                 self.shared.metrics.ended(self.pipeline(), kind.name(), code);
             }
@@ -393,38 +436,6 @@ impl Running {
             tracing::warn!(pipeline = self.pipeline(), error = fault.chain(), "trying again");
             self.shared.shutdown.rest(pause);
             pause = (pause * 2).min(RETRY_MAX);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::Parts;
-
-    #[test]
-    #[should_panic(expected = "ended twice")]
-    fn a_part_that_ends_twice_stops_the_worker() {
-        let mut parts = Parts::of(2);
-        assert!(parts.end(1, ()).is_none());
-        parts.end(1, ());
-    }
-
-    proptest! {
-        #[test]
-        fn parts_leave_together_and_in_order_in_whatever_order_they_end(
-            order in (1..40_u32).prop_flat_map(|count| {
-                Just((0..count).collect::<Vec<_>>()).prop_shuffle()
-            }),
-        ) {
-            let mut parts = Parts::of(order.len());
-            let (last, others) = order.split_last().unwrap();
-            for part in others {
-                prop_assert!(parts.end(*part, *part).is_none());
-            }
-            let all = parts.end(*last, *last).unwrap();
-            prop_assert!(all.is_sorted() && all.len() == order.len());
         }
     }
 }

@@ -7,6 +7,8 @@
 mod build;
 mod engine;
 mod flow;
+mod memory;
+mod parts;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -14,10 +16,11 @@ use std::time::Duration;
 
 pub use build::{Base, build, output_schemas, plan, redactor};
 pub use engine::{Engine, Pending, Prepared};
+pub use memory::Bound;
 
 use self::flow::{Bytes, Finished, Running, Shared};
-use crate::config::Property;
 use crate::config::settings::{self, Settings};
+use crate::config::{Flow, Property};
 use crate::error::{Fault, FaultClass};
 use crate::health::{Health, Server};
 use crate::infer;
@@ -47,12 +50,14 @@ pub struct Worker {
     /// Threads that serve all flows and end after them.
     middle: Vec<Supervised>,
     pool: infer::Pool,
+    memory: Bound,
 }
 
 impl Worker {
     /// Starts a worker over `engines`; returns once every transactional id is registered and
     /// every thread runs.
     pub fn start(settings: &Settings, base: Base, engines: Vec<Engine>) -> Result<Self, Fault> {
+        let memory = memory_bound(settings, &engines);
         let metrics = Arc::new(Metrics::default());
         let health = Arc::new(Health::new(engines.len(), Arc::clone(&metrics)));
         let shutdown = Shutdown::new(settings.service.drain_deadline());
@@ -71,6 +76,7 @@ impl Worker {
             edges: Vec::new(),
             middle: Vec::new(),
             pool: base.pool,
+            memory,
         };
         worker.attend(server, Arc::clone(&health));
         let mut edges = Vec::new();
@@ -86,6 +92,11 @@ impl Worker {
             worker.add_edges(source, sink, &health);
         }
         Ok(worker)
+    }
+
+    /// The most memory that the limits of its flows let this worker have.
+    pub const fn memory(&self) -> Bound {
+        self.memory
     }
 
     /// The switch that stops this worker.
@@ -253,6 +264,17 @@ impl Worker {
         });
         Supervised { name, handle }
     }
+}
+
+fn memory_bound(settings: &Settings, engines: &[Engine]) -> Bound {
+    let threads = memory::Threads {
+        prepare_count: settings.compute.text_children(),
+        session_count: settings.compute.inference_threads(),
+    };
+    // A model that is gone by now was read before.
+    let size =
+        |flow: &Flow| std::fs::metadata(&flow.bundle.model_path).map_or(0, |file| file.len());
+    memory::bound(engines.iter().map(|engine| &engine.flow), threads, size)
 }
 
 /// How to reach the cluster that the settings name.
