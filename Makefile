@@ -7,11 +7,15 @@ BROKERS ?=
 DATA ?=
 DENY_VERSION := 0.20.2
 DENY := .runtime/deny-$(DENY_VERSION)/bin/cargo-deny
+# Seconds for each target of `make fuzz`, and the targets.
+SECONDS := 60
+TARGET := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+MINUTES := 10
 
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data lint deny advisories runtime servers bench check-pipelines ci tools
+.PHONY: help demo test test-data soak fuzz lint deny advisories runtime servers bench check-pipelines ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -26,6 +30,14 @@ test: tools runtime servers ## every test that needs the clone only, on a real b
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
 	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
 	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data,failpoints --test it data::
+
+soak: tools runtime servers ## full load for MINUTES=10: peak of memory, its bound and its slope, which is judged from 60 minutes on
+	SLUICE_SOAK_MINUTES=$(MINUTES) cargo test --locked --features failpoints --test it \
+		-- --exact soak::memory_at_full_load_stays_within_its_bound --nocapture
+
+fuzz: tools ## fuzz by coverage for SECONDS=60 each target, or TARGET=name; finds go to target/fuzz/finds
+	$(call need,c++ --version,a C++ compiler is missing (libFuzzer is built from source),build-essential)
+	@scripts/fuzz $(SECONDS) $(TARGET)
 
 lint: tools ## formatting, clippy, licences and origins of dependencies
 	cargo fmt --check

@@ -129,24 +129,50 @@ fn peak_bytes() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Writes all pages, and gives the reply that ends them.
+/// The replies, without PDFium and without a limit, to the requests on `wire`.
+pub(super) fn replies(mut wire: &[u8]) -> io::Result<Vec<u8>> {
+    let mut pdfium = pdfium::Engine::new(None);
+    let mut replies = Vec::new();
+    while let Some(request) = frame::read_request(&mut wire)? {
+        let (terms, bytes) = parts(&request)?;
+        let ending = reply(terms, bytes, &mut pdfium, &mut replies)?;
+        frame::write_reply(&mut replies, &ending)?;
+    }
+    Ok(replies)
+}
+
+/// What a request asks for: its terms, and the document where there is one.
+fn parts(request: &Request) -> io::Result<(&Terms, Option<&[u8]>)> {
+    match request {
+        Request::Setup(_) => Err(io::ErrorKind::InvalidData.into()),
+        Request::Probe(terms) => Ok((terms, None)),
+        Request::Extract(terms, payload, start) => {
+            Ok((terms, Some(payload.get(*start..).unwrap_or_default())))
+        }
+    }
+}
+
+/// Writes all pages within the time on the processor that is due, and gives the reply that ends them.
 fn answer(
     request: &Request,
     pdfium: &mut pdfium::Engine,
     wire: &mut UnixStream,
     busy: Duration,
 ) -> io::Result<Reply> {
-    let (terms, bytes) = match request {
-        Request::Setup(_) => return Err(io::ErrorKind::InvalidData.into()),
-        Request::Probe(terms) => (terms, None),
-        Request::Extract(terms, payload, start) => {
-            (terms, Some(payload.get(*start..).unwrap_or_default()))
-        }
-    };
+    let (terms, bytes) = parts(request)?;
     // Only a backstop for a worker that is stopped itself. The time that a child was busy bounds
     // what it has used of the processor, since one thread does the work.
     let seconds = busy.as_secs() + 1 + terms.cpu_seconds_max;
     setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: None })?;
+    reply(terms, bytes, pdfium, wire)
+}
+
+fn reply(
+    terms: &Terms,
+    bytes: Option<&[u8]>,
+    pdfium: &mut pdfium::Engine,
+    wire: &mut dyn Write,
+) -> io::Result<Reply> {
     let mut pages = Pages { wire, page: 0, left_bytes: terms.text_bytes_max };
     let read = panic::catch_unwind(AssertUnwindSafe(|| read(terms, bytes, pdfium, &mut pages)));
     match read {
@@ -203,7 +229,7 @@ impl From<Refusal> for Stop {
 
 /// Where an engine's pages go: straight to the worker, counted.
 pub(super) struct Pages<'a> {
-    wire: &'a mut UnixStream,
+    wire: &'a mut dyn Write,
     /// Page that is being read, from 1; 0 before the first.
     page: u64,
     left_bytes: u64,

@@ -15,6 +15,7 @@ mod pdfium;
 mod plain;
 mod process;
 mod rows;
+pub mod within;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,18 +85,9 @@ impl Reader {
         document: &Document,
         limits: &TextLimits,
     ) -> Result<Result<Text, Reject>, Fault> {
-        let reading = match document.media_type {
-            MediaType::Plain(charset) => plain_text(document, charset, limits),
-            MediaType::Pdf => {
-                let engine = match limits.pdf_engine {
-                    PdfEngine::Pdfium => Engine::Pdfium,
-                    PdfEngine::PdfExtract => Engine::PdfExtract,
-                };
-                self.in_child(document, &terms(engine, "", limits), limits)?
-            }
-            MediaType::Html(charset) => {
-                self.in_child(document, &terms(Engine::Html, charset.name(), limits), limits)?
-            }
+        let reading = match way(document.media_type, limits) {
+            Way::Here(charset) => plain_text(document, charset, limits),
+            Way::Child(terms) => self.in_child(document, &terms, limits)?,
         };
         Ok(reading.and_then(|reading| readable(reading, document.media_type, limits)))
     }
@@ -145,6 +137,25 @@ impl Reader {
         if is_reusable(failure) {
             self.child = Some(child);
         }
+    }
+}
+
+/// Where a document is read.
+enum Way {
+    /// In the worker: plain text in this character set.
+    Here(&'static Encoding),
+    /// In a child, on these terms.
+    Child(Terms),
+}
+
+fn way(media_type: MediaType, limits: &TextLimits) -> Way {
+    match (media_type, limits.pdf_engine) {
+        (MediaType::Plain(charset), _) => Way::Here(charset),
+        (MediaType::Pdf, PdfEngine::Pdfium) => Way::Child(terms(Engine::Pdfium, "", limits)),
+        (MediaType::Pdf, PdfEngine::PdfExtract) => {
+            Way::Child(terms(Engine::PdfExtract, "", limits))
+        }
+        (MediaType::Html(charset), _) => Way::Child(terms(Engine::Html, charset.name(), limits)),
     }
 }
 

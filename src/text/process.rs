@@ -241,9 +241,12 @@ fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
 }
 
 /// Why there are no (more) pages.
-enum Stop {
+pub(super) enum Stop {
+    /// The child says why.
     Refused(Refusal),
+    /// The child wrote more text than it was allowed to.
     Flood,
+    /// No reply came, or one that is none.
     Io(io::Error),
 }
 
@@ -275,22 +278,10 @@ impl<'a> Wire<'a> {
 
     /// The pages up to the last one, at most `text_bytes_max` bytes together.
     fn pages(&mut self, text_bytes_max: u64) -> Result<Reading, Stop> {
-        let mut pages = Vec::new();
-        let mut left_bytes = text_bytes_max;
-        loop {
+        pages(text_bytes_max, || {
             self.next = Instant::now() + self.progress;
-            match self.reply(text_bytes_max)? {
-                Reply::Page(text) => {
-                    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-                    left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
-                    pages.push(text);
-                }
-                Reply::Progress => {}
-                Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
-                Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
-                Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
-            }
-        }
+            self.reply(text_bytes_max)
+        })
     }
 
     fn reply(&mut self, page_bytes_max: u64) -> io::Result<Reply> {
@@ -299,6 +290,28 @@ impl<'a> Wire<'a> {
         let mut payload = vec![0; frame::reply_length(head, page_bytes_max)?];
         self.read_exact(&mut payload)?;
         frame::decode_reply(head, payload)
+    }
+}
+
+/// The pages that replies give up to the one that ends them, at most `text_bytes_max` bytes together.
+pub(super) fn pages(
+    text_bytes_max: u64,
+    mut reply: impl FnMut() -> io::Result<Reply>,
+) -> Result<Reading, Stop> {
+    let mut pages = Vec::new();
+    let mut left_bytes = text_bytes_max;
+    loop {
+        match reply()? {
+            Reply::Page(text) => {
+                let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
+                pages.push(text);
+            }
+            Reply::Progress => {}
+            Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
+            Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
+            Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod bundles;
 #[cfg(test)]
 #[cfg(feature = "test-data")]
@@ -13,6 +15,8 @@ mod delivery;
 mod eval;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
@@ -31,6 +35,8 @@ mod schema;
 mod servers;
 #[cfg(test)]
 mod service;
+#[cfg(test)]
+mod soak;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

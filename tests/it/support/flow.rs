@@ -72,6 +72,11 @@ impl Flow {
         Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
     }
 
+    /// Likewise on one partition at these servers.
+    pub(crate) fn splitting_at(servers: &str) -> Self {
+        Self::build(&Spec { input: "  split: log\n", ..Spec::usual(servers) })
+    }
+
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
     pub(crate) fn named(name: &str) -> Self {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })

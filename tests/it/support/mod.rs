@@ -10,9 +10,11 @@ pub(crate) mod flow;
 pub(crate) mod gate;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod reaper;
 pub(crate) mod registry;
+pub(crate) mod slope;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
