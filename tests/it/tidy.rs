@@ -252,7 +252,7 @@ fn root() -> PathBuf {
 
 /// Files below `folder` whose name passes, in order; hidden ones and data left out.
 fn walk(folder: &Path, passes: &dyn Fn(&str) -> bool, found: &mut Vec<Source>) {
-    let skipped = ["expected", "samples", "target", "__pycache__"];
+    let skipped = ["corpus", "expected", "samples", "target", "__pycache__"];
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
@@ -275,7 +275,7 @@ fn walk(folder: &Path, passes: &dyn Fn(&str) -> bool, found: &mut Vec<Source>) {
 
 fn rust() -> Vec<Source> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "fuzz"] {
         walk(&root().join(folder), &|name| name.ends_with(".rs"), &mut found);
     }
     assert!(found.len() > 50, "the tree was not found");
@@ -290,7 +290,8 @@ fn prose_and_code() -> Vec<Source> {
     let passes =
         |name: &str| !name.contains('.') || endings.iter().any(|ending| name.ends_with(ending));
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "schemas", "scripts", "pipelines", "training", "helm"]
+    for folder in
+        ["src", "tests", "benches", "fuzz", "schemas", "scripts", "pipelines", "training", "helm"]
     {
         walk(&root().join(folder), &passes, &mut found);
     }
