@@ -5,13 +5,22 @@ SHELL := bash
 
 BROKERS ?=
 DATA ?=
+MINUTES ?= 20
+INPUTS ?= 10000
+SEED ?=
+FAULT ?=
 DENY_VERSION := 0.20.2
 DENY := .runtime/deny-$(DENY_VERSION)/bin/cargo-deny
+SBOM_VERSION := 0.5.9
+SBOM := .runtime/sbom-$(SBOM_VERSION)/bin/cargo-cyclonedx
+# Seconds for each target of `make fuzz`, and the targets.
+SECONDS := 60
+TARGET := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data lint deny advisories runtime servers bench check-pipelines ci tools
+.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers bench check-pipelines ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -27,6 +36,19 @@ test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
 	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
 	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features test-data,failpoints --test it data::
 
+# With the dev binary of `make test`: it has the points at which faults are planted, its assertions are on, and what takes the
+# time (the model, the tokenizer, reading PDF) is optimised in it too.
+chaos: tools runtime servers ## faults on three real brokers, MINUTES=20 INPUTS=10000 SEED=chance FAULT=all
+	SLUICE_CHAOS_MINUTES='$(MINUTES)' SLUICE_CHAOS_INPUTS='$(INPUTS)' SLUICE_CHAOS_SEED='$(SEED)' SLUICE_CHAOS_FAULT='$(FAULT)' \
+		cargo test --locked --features failpoints --test it chaos::long -- --ignored --nocapture
+soak: tools runtime servers ## full load for MINUTES=20: peak of memory, its bound and its slope, which is judged from 60 minutes on
+	SLUICE_SOAK_MINUTES=$(MINUTES) cargo test --locked --features failpoints --test it \
+		-- --exact soak::memory_at_full_load_stays_within_its_bound --nocapture
+
+fuzz: tools ## fuzz by coverage for SECONDS=60 each target, or TARGET=name; finds go to target/fuzz/finds
+	$(call need,c++ --version,a C++ compiler is missing (libFuzzer is built from source),build-essential)
+	@scripts/fuzz $(SECONDS) $(TARGET)
+
 lint: tools ## formatting, clippy, licences and origins of dependencies
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
@@ -35,12 +57,19 @@ lint: tools ## formatting, clippy, licences and origins of dependencies
 deny: $(DENY) ## licences, origins and duplicates of dependencies, by deny.toml
 	$(DENY) --locked check bans licenses sources
 
-advisories: $(DENY) ## known faults of dependencies; needs the advisory database from the network
+advisories: $(DENY) ## known faults of dependencies; not in CI, since it fetches the RustSec database by git: run it weekly where that can be reached
 	$(DENY) --locked check advisories
+
+sbom: $(SBOM) ## bill of materials (CycloneDX) from the lock file, to target/sluice.cdx.json
+	$(SBOM) cyclonedx --quiet --format json --all-features --target all --override-filename sluice.cdx
+	@mkdir -p target && mv sluice.cdx.json target/sluice.cdx.json
 
 # Unoptimised: it builds in a third of the time and the check takes a second all the same.
 $(DENY): | tools
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root $(DENY:/bin/cargo-deny=) cargo-deny --version $(DENY_VERSION)
+
+$(SBOM): | tools
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root $(SBOM:/bin/cargo-cyclonedx=) cargo-cyclonedx --version $(SBOM_VERSION)
 
 runtime: ## fetch ONNX Runtime and PDFium into .runtime/lib, once
 	$(call need,python3 -m pip --version,python3 with pip is missing,python3-pip)

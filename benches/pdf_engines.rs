@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sluice::config::pipeline::{PdfEngine, TextLimits};
+use sluice::config::settings::Sandbox;
 use sluice::text::{Launch, Reader, engine_version};
 use sluice::types::{Digest, Document, MediaType, Sensitive, Text};
 
@@ -24,6 +25,7 @@ fn main() -> Result<()> {
         program: env!("CARGO_BIN_EXE_sluice").into(),
         pdfium_path: std::env::var_os("SLUICE_PDFIUM_PATH").map(PathBuf::from),
         documents_max: 500,
+        sandbox: Sandbox::BestEffort,
     };
     let corpus = pdfs(&root.join("pdf_corpus"))?;
     let contracts = pdfs(&root.join("cuad/pdf"))?;
@@ -153,6 +155,7 @@ fn document(file: &Path) -> Result<Document> {
         bytes: Sensitive::new(bytes),
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     })
 }
 

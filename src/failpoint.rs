@@ -21,12 +21,27 @@ pub enum Point {
     Committed,
     /// A window is about to be run by the model.
     Inferred,
+    /// A blank window is about to be run by the model, to learn whose fault a failure was.
+    Controlled,
+    /// A text child is about to be started.
+    Started,
+    /// A document is about to be given to a text child.
+    Given,
 }
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 6] =
-        [Self::Polled, Self::Cut, Self::Sent, Self::OffsetsSent, Self::Committed, Self::Inferred];
+    pub const ALL: [Self; 9] = [
+        Self::Polled,
+        Self::Cut,
+        Self::Sent,
+        Self::OffsetsSent,
+        Self::Committed,
+        Self::Inferred,
+        Self::Controlled,
+        Self::Started,
+        Self::Given,
+    ];
 
     /// Name in `SLUICE_FAILPOINTS`.
     pub const fn name(self) -> &'static str {
@@ -37,6 +52,9 @@ impl Point {
             Self::OffsetsSent => "offsets-sent",
             Self::Committed => "committed",
             Self::Inferred => "inferred",
+            Self::Controlled => "controlled",
+            Self::Started => "started",
+            Self::Given => "given",
         }
     }
 }
@@ -48,6 +66,8 @@ pub enum Action {
     Kill,
     /// The caller is told to fail.
     Fail,
+    /// The caller is told to fail where what it works on is larger than this, in its own unit.
+    FailAbove(u64),
     /// The thread waits.
     Wait(Duration),
 }
@@ -66,7 +86,8 @@ pub struct Plant {
 /// What is wrong with a description of faults.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is no fault; write POINT=ACTION or POINT=ACTION@FIRST-LAST, with kill, fail or wait:MS"
+    "`{0}` is no fault; write POINT=ACTION or POINT=ACTION@FIRST-LAST, with kill, fail, \
+     fail-above:SIZE or wait:MS"
 )]
 pub struct Unreadable(String);
 
@@ -85,6 +106,7 @@ fn plant(text: &str) -> Result<Plant, Unreadable> {
             None if action == "kill" => Action::Kill,
             None if action == "fail" => Action::Fail,
             Some(("wait", time_ms)) => Action::Wait(Duration::from_millis(time_ms.parse().ok()?)),
+            Some(("fail-above", size)) => Action::FailAbove(size.parse().ok()?),
             _ => return None,
         };
         let passages = match passages.split_once('-') {
@@ -109,6 +131,15 @@ mod planted {
     pub const fn pass(_: Point) -> bool {
         false
     }
+
+    /// Likewise, with something of a size.
+    #[inline]
+    pub const fn pass_with(_: Point, _: usize) -> bool {
+        false
+    }
+    /// Does nothing.
+    #[inline]
+    pub const fn burst(_: &str) {}
 }
 
 #[cfg(feature = "failpoints")]
@@ -128,31 +159,49 @@ mod planted {
     /// Passes `point`: the process may die here, and the thread may wait. True where the caller is
     /// to fail.
     pub fn pass(point: Point) -> bool {
+        pass_with(point, 0)
+    }
+
+    /// Likewise, with something of that size.
+    pub fn pass_with(point: Point, size: usize) -> bool {
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
         let mut is_told_to_fail = false;
         for (plant, passages) in PLANTED.get().into_iter().flatten() {
             if plant.point != point {
                 continue;
             }
             let passage = passages.fetch_add(1, Ordering::Relaxed) + 1;
-            if !(plant.passages.0..=plant.passages.1).contains(&passage) {
+            let is_small = matches!(plant.action, Action::FailAbove(most) if size <= most);
+            if is_small || !(plant.passages.0..=plant.passages.1).contains(&passage) {
                 continue;
             }
             // Tests read this line to know that their fault was met.
             tracing::warn!(point = point.name(), passage, action = ?plant.action, "a planted fault");
             match plant.action {
                 Action::Kill => {
-                    let process = rustix::process::getpid();
-                    rustix::process::kill_process(process, rustix::process::Signal::KILL).ok();
+                    drop(rustix::process::kill_process(
+                        rustix::process::getpid(),
+                        rustix::process::Signal::KILL,
+                    ));
                 }
-                Action::Fail => is_told_to_fail = true,
+                Action::Fail | Action::FailAbove(_) => is_told_to_fail = true,
                 Action::Wait(time) => std::thread::sleep(time),
             }
         }
         is_told_to_fail
     }
+
+    /// Where the text itself asks for it, panics with `text` in the message, as a slice out of
+    /// bounds would.
+    ///
+    /// # Panics
+    /// That is what it is for.
+    pub fn burst(text: &str) {
+        assert!(!text.contains("sluice-burst"), "a planted panic quotes: {text}");
+    }
 }
 
-pub use planted::{arm, pass};
+pub use planted::{arm, burst, pass, pass_with};
 
 #[cfg(test)]
 mod tests {
@@ -163,13 +212,15 @@ mod tests {
     #[test]
     fn faults_are_read_with_their_passages() {
         let plant = |point, action, passages| Plant { point, action, passages };
-        let read = parse("sent=kill@3, inferred=fail@1-4,cut=wait:500,").unwrap();
+        let read =
+            parse("sent=kill@3, inferred=fail@1-4,cut=wait:500,given=fail-above:9,").unwrap();
         assert_eq!(
             read,
             [
                 plant(Point::Sent, Action::Kill, (3, 3)),
                 plant(Point::Inferred, Action::Fail, (1, 4)),
                 plant(Point::Cut, Action::Wait(Duration::from_millis(500)), (1, u64::MAX)),
+                plant(Point::Given, Action::FailAbove(9), (1, u64::MAX)),
             ]
         );
         assert!(parse("").unwrap().is_empty());

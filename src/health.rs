@@ -1,9 +1,10 @@
 //! `/healthz`, `/readyz` and `/metrics` on a port of their own.
 //!
-//! Ready means: every model is warm and every flow has joined its group; an empty assignment
-//! counts, since a spare worker is a healthy one.
+//! Ready means: every model is warm, every flow has joined its group, and none is held for its
+//! rejects; an empty assignment counts, since a spare worker is a healthy one. A held flow leaves
+//! the process alive, since a restart would only release it: so a rollout stops at the first worker
+//! whose documents are all refused.
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,7 +14,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::error::{Fault, FaultClass};
+use crate::guard::Board;
 use crate::metrics::Metrics;
 
 /// What the endpoints tell.
@@ -22,13 +23,14 @@ pub struct Health {
     joined_count: AtomicUsize,
     is_warm: AtomicBool,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
 
 impl Health {
-    /// Health of a process that runs `flows_count` flows.
-    pub fn new(flows_count: usize, metrics: Arc<Metrics>) -> Self {
+    /// Health of a process that runs `flows_count` flows, whose guards stand on `board`.
+    pub fn new(flows_count: usize, metrics: Arc<Metrics>, board: Arc<Board>) -> Self {
         let (joined_count, is_warm) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { flows_count, joined_count, is_warm, metrics }
+        Self { flows_count, joined_count, is_warm, metrics, board }
     }
 
     /// Every model has run once.
@@ -41,45 +43,21 @@ impl Health {
         self.joined_count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether all flows have joined and all models are warm.
+    /// Whether all models are warm, all flows have joined, and none is held.
     pub fn is_ready(&self) -> bool {
         self.is_warm.load(Ordering::Acquire)
             && self.joined_count.load(Ordering::Acquire) >= self.flows_count
+            && self.board.held().is_empty()
     }
 }
 
-/// A bound listener, so that a busy port is an error at start.
-pub struct Server {
-    listener: TcpListener,
-}
-
-impl Server {
-    /// Binds `address`; port 0 takes a free one.
-    pub fn bind(address: SocketAddr) -> Result<Self, Fault> {
-        let fault = |error| {
-            let what = format!("binding `{address}` for health and metrics; set `--listen`");
-            Fault::new(FaultClass::Fatal, what, error)
-        };
-        let listener = TcpListener::bind(address).map_err(fault)?;
-        listener.set_nonblocking(true).map_err(fault)?;
-        Ok(Self { listener })
-    }
-
-    /// The address that was bound.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
-    }
-
-    /// Serves until the runtime ends.
-    pub async fn serve(self, health: Arc<Health>) -> std::io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let router = Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
-            .with_state(health);
-        axum::serve(listener, router).await
-    }
+/// The endpoints.
+pub fn router(health: Arc<Health>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(health)
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> Response {
@@ -88,9 +66,11 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     }
     let joined = health.joined_count.load(Ordering::Acquire);
     let warm = health.is_warm.load(Ordering::Acquire);
+    let held = health.board.held().join(", ");
     let body = format!(
-        "not ready: models warm: {warm}, flows joined: {joined} of {}\n",
-        health.flows_count
+        "not ready: models warm: {warm}, flows joined: {joined} of {}, flows held: {}\n",
+        health.flows_count,
+        if held.is_empty() { "none" } else { &held }
     );
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }

@@ -51,6 +51,8 @@ fn seconds() -> Histogram {
 /// A phase of the work on one delivery whose time is measured.
 #[derive(Clone, Copy, Debug)]
 pub enum Stage {
+    /// One try to fetch a claimed document, waiting for its room included.
+    Claim,
     /// Decode, text and chunk.
     Prepare,
     /// Waiting for the model and being in it.
@@ -64,6 +66,7 @@ pub enum Stage {
 impl Stage {
     const fn name(self) -> &'static str {
         match self {
+            Self::Claim => "claim",
             Self::Prepare => "prepare",
             Self::Infer => "infer",
             Self::Finish => "finish",
@@ -115,6 +118,10 @@ pub enum Level {
     Lag,
     /// Assigned partitions.
     Partitions,
+    /// 1 while the flow is held for its rejects.
+    Held,
+    /// 1 while the flow waits for a dependency.
+    Waiting,
 }
 
 /// The metrics of one process.
@@ -131,6 +138,8 @@ pub struct Metrics {
     in_flight_tokens: Family<FlowLabels, Gauge>,
     lag: Family<FlowLabels, Gauge>,
     partitions: Family<FlowLabels, Gauge>,
+    held: Family<FlowLabels, Gauge>,
+    waiting: Family<FlowLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -148,6 +157,8 @@ impl Default for Metrics {
             in_flight_tokens: Family::default(),
             lag: Family::default(),
             partitions: Family::default(),
+            held: Family::default(),
+            waiting: Family::default(),
         };
         metrics.register();
         metrics
@@ -194,6 +205,16 @@ impl Metrics {
             self.lag.clone(),
         );
         registry.register("assigned_partitions", "Partitions assigned", self.partitions.clone());
+        registry.register(
+            "flow_held",
+            "1 while too many rejects hold the flow: nothing is committed, a person must look",
+            self.held.clone(),
+        );
+        registry.register(
+            "flow_waiting",
+            "1 while the flow waits for a registry, a topic, the model or a text child",
+            self.waiting.clone(),
+        );
     }
 
     /// Counts one consumed delivery.
@@ -237,6 +258,8 @@ impl Metrics {
             Level::InFlightTokens => &self.in_flight_tokens,
             Level::Lag => &self.lag,
             Level::Partitions => &self.partitions,
+            Level::Held => &self.held,
+            Level::Waiting => &self.waiting,
         };
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         family.get_or_create(&FlowLabels { pipeline: pipeline.to_owned() }).set(value);
@@ -268,6 +291,7 @@ mod tests {
         metrics.happened("p", FlowEvent::Committed);
         metrics.level("p", Level::InFlightBytes, 17);
         metrics.children_started(3);
+        metrics.level("p", Level::Held, 1);
         let page = metrics.encode().unwrap();
         for line in [
             "sluice_deliveries_total{pipeline=\"p\"} 1",
@@ -276,6 +300,7 @@ mod tests {
             "sluice_flow_events_total{pipeline=\"p\",event=\"committed\"} 1",
             "sluice_in_flight_bytes{pipeline=\"p\"} 17",
             "sluice_text_children_started_total 3",
+            "sluice_flow_held{pipeline=\"p\"} 1",
         ] {
             assert!(page.contains(line), "{line} not in\n{page}");
         }

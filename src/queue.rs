@@ -50,6 +50,14 @@ impl<T> Order<T> {
         self.cost = self.cost.saturating_add(cost);
     }
 
+    /// At the head of its flow, and paid for.
+    fn put_back(&mut self, flow: FlowId, item: T) {
+        self.push(flow, 0, item);
+        if let Some(lane) = self.lanes.get_mut(&flow) {
+            lane.items.rotate_right(1);
+        }
+    }
+
     fn pop(&mut self, eligible: impl Fn(FlowId) -> bool) -> Option<T> {
         let chosen = self
             .lanes
@@ -106,6 +114,19 @@ impl<T> FairQueue<T> {
         order.push(flow, cost, item);
         drop(order);
         // All, not one: the thread that would be woken may not find this flow eligible.
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Puts the rest of an item that was served back to the head of its flow; what it costs was
+    /// counted when it was served first. A closed queue gives the item back.
+    pub fn put_back(&self, flow: FlowId, item: T) -> Result<(), T> {
+        let mut order = self.lock();
+        if order.is_closed {
+            return Err(item);
+        }
+        order.put_back(flow, item);
+        drop(order);
         self.changed.notify_all();
         Ok(())
     }
@@ -197,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_back_comes_next_of_its_flow_and_costs_nothing_more() {
+        let mut order = Order::new();
+        order.push(FlowId(0), 100, 'a');
+        order.push(FlowId(0), 100, 'b');
+        order.push(FlowId(1), 150, 'x');
+        assert_eq!(order.pop(all), Some('a'));
+        order.put_back(FlowId(0), 'a');
+        let served: Vec<_> = std::iter::from_fn(|| order.pop(all)).collect();
+        assert_eq!((served, order.item_count, order.cost), (vec!['x', 'a', 'b'], 0, 0));
+    }
+
+    #[test]
     fn an_idle_flow_gets_no_credit() {
         let mut order = Order::new();
         for index in 0..100 {
@@ -260,6 +293,8 @@ mod tests {
         Push(u64, u64),
         /// Pop while only flows whose bit is set are eligible.
         Pop(u8),
+        /// Pop of any flow, and put it back.
+        PutBack,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -267,6 +302,7 @@ mod tests {
             (0_u64..4, 1_u64..300).prop_map(|(flow, cost)| Step::Push(flow, cost)),
             any::<u8>().prop_map(Step::Pop),
             Just(Step::Pop(u8::MAX)),
+            Just(Step::PutBack),
         ];
         prop::collection::vec(step, 0..200)
     }
@@ -281,6 +317,12 @@ mod tests {
                     Step::Push(flow, cost) => {
                         order.push(FlowId(flow), cost, (flow, number));
                         expected.entry(flow).or_default().push_back(number);
+                    }
+                    Step::PutBack => {
+                        if let Some((flow, number)) = order.pop(all) {
+                            order.put_back(FlowId(flow), (flow, number));
+                            prop_assert_eq!(expected.get(&flow).unwrap().front(), Some(&number));
+                        }
                     }
                     Step::Pop(mask) => {
                         let eligible = |flow: FlowId| mask >> flow.0 & 1 == 1;

@@ -7,6 +7,7 @@ use std::panic;
 use std::sync::Once;
 
 use crate::config::settings::LogFormat;
+use crate::types::is_guard_lifted;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -16,7 +17,10 @@ pub fn start(format: LogFormat, level: &str) {
     static START: Once = Once::new();
     START.call_once(|| {
         let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-        let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A line that cannot be written, to a full disk say, is lost: to tell of it on the same stderr
+        // would panic.
+        let builder =
+            fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
         match format {
             LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).init(),
             LogFormat::Text => builder.with_target(false).init(),
@@ -27,6 +31,11 @@ pub fn start(format: LogFormat, level: &str) {
                 |at| format!("{}:{}:{}", at.file(), at.line(), at.column()),
             );
             let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+            // A message may quote a slice of text: only the test of this guard is told it.
+            if is_guard_lifted() {
+                let message = info.payload_as_str().unwrap_or_default();
+                tracing::error!(message, "panicked");
+            }
             tracing::error!(place, thread, "panicked: a bug in sluice, please report the place");
         }));
     });

@@ -47,8 +47,11 @@ calibration fitted on the other folds, span AUPR is {cross:.3f}.
 - P@80R: best precision at a recall of 80 %; 0 means that recall is not reached. Highest recall
   of any candidate on test: {recall:.3f}.
 - At the shipped thresholds on test: spans P {sp:.3f}, R {sr:.3f}, F1 {sf:.3f}; flags P {fp:.3f},
-  R {fr:.3f}, F1 {ff:.3f}. Calibration error (ECE) on test: reported spans {rece:.3f}, all
-  candidates (most near 0) {sece:.3f}, flags {fece:.3f}.
+  R {fr:.3f}, F1 {ff:.3f}.
+- Calibration error (ECE), before and after the fit on dev: all candidates on test {sraw:.3f} and
+  {sece:.3f} (dev {dsraw:.3f}, {dsece:.3f}), flags on test {fraw:.3f} and {fece:.3f} (dev {dfraw:.3f},
+  {dfece:.3f}); spans that are reported, on test, {rece:.3f}. *Before*: the sigmoid of a candidate's
+  base score, and of a flag's score.
 - Speed, one thread, full windows one at a time, model only: {speed} tokens a second of CPU time
   in int8, {speed32} in float32, on a machine with AVX-512 VNNI.
 - The linear baseline is TF-IDF with one logistic regression a label over the same sentences.
@@ -153,11 +156,14 @@ def main():
         headline="\n".join(headline), recall=test["span_recall_of_candidates"],
         sp=test["span_micro"]["p"], sr=test["span_micro"]["r"], sf=test["span_micro"]["f1"],
         fp=test["flag_micro"]["p"], fr=test["flag_micro"]["r"], ff=test["flag_micro"]["f1"],
-        sece=test["span_ece"], rece=test["span_ece_reported"], fece=test["flag_ece"], table="\n".join(table),
+        sece=test["span_ece"], sraw=test["span_ece_uncalibrated"], fraw=test["flag_ece_uncalibrated"],
+        dsraw=columns["int8", "dev"]["span_ece_uncalibrated"], dsece=columns["int8", "dev"]["span_ece"],
+        dfraw=columns["int8", "dev"]["flag_ece_uncalibrated"], dfece=columns["int8", "dev"]["flag_ece"],
+        rece=test["span_ece_reported"], fece=test["flag_ece"], table="\n".join(table),
         rare=", ".join(rare), speed=test["window_tokens_per_cpu_s"],
         speed32=columns["fp32", "test"]["window_tokens_per_cpu_s"]), encoding="utf-8")
-    keep = [key for _, key in ROWS] + ["span_micro", "flag_micro", "span_ece", "span_ece_reported",
-                                              "flag_ece"]
+    keep = [key for _, key in ROWS] + ["span_micro", "flag_micro", "span_ece_uncalibrated", "span_ece",
+                                    "span_ece_reported", "flag_ece_uncalibrated", "flag_ece"]
     bundle["metrics"] = {
         split: {key: round(value, 4) if isinstance(value, float) else
                 {k: round(v, 4) for k, v in value.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sentences import DIGITS, LETTERS, breaks
 
-VERSION = "2"
+VERSION = "3"
 CLAMP = 1e-9
 
 

@@ -13,15 +13,25 @@ from infer import Scorer, cached_logits
 from metrics import SpanScore, calibration_error, flag_ap, precision_at_recall, prf
 
 
+def raw_flags(flags, labels):
+    """The flags' probabilities before their calibration: the sigmoid of their scores."""
+    a = np.array([entry["flag_calibration"]["a"] for entry in labels])
+    b = np.array([entry["flag_calibration"]["b"] for entry in labels])
+    with np.errstate(divide="ignore"):
+        return 1 / (1 + np.exp(-(np.log(flags / (1 - flags)) - b) / a))
+
+
 def summarise(names, documents, predictions, flags, bundle):
     """predictions: all candidate spans by document; flags: probabilities, documents x labels."""
     truth = np.zeros(flags.shape, bool)
-    spans = SpanScore(names)
+    spans, before = SpanScore(names), SpanScore(names)
     for i, (document, found) in enumerate(zip(documents, predictions)):
         for label, _, _ in document.gold:
             truth[i, label] = True
-        spans.add(i, [(label, document.text[a:b]) for label, a, b in document.gold],
-                  [(s.label, document.text[s.start : s.end], s.confidence) for s in found])
+        gold = [(label, document.text[a:b]) for label, a, b in document.gold]
+        told = [(s, document.text[s.start : s.end]) for s in found]
+        spans.add(i, gold, [(s.label, text, s.confidence) for s, text in told])
+        before.add(i, gold, [(s.label, text, decode.sigmoid(s.base)) for s, text in told])
     flag_mean, flag_by_label = flag_ap(flags, truth)
     aupr, curve = spans.aupr()
     rows = spans.rows()
@@ -48,15 +58,18 @@ def summarise(names, documents, predictions, flags, bundle):
             **{f"span_{k}": v for k, v in prf(*counts).items()},
         }
     raised = flags >= flag_cut
+    raw_rows = before.rows()
     return {
         "flag_map": flag_mean,
         "flag_micro": prf((raised & truth).sum(), raised.sum(), truth.sum()),
+        "flag_ece_uncalibrated": calibration_error(raw_flags(flags, labels).ravel(), truth.ravel()),
         "flag_ece": calibration_error(flags.ravel(), truth.ravel()),
         "span_aupr_one_to_one": aupr,
         "span_aupr_authors": spans.aupr(authors=True)[0],
         "span_recall_of_candidates": curve[-1][2],
         "span_p_at_80r": precision_at_recall(curve),
         "span_micro": prf(*total),
+        "span_ece_uncalibrated": calibration_error([r[0] for r in raw_rows], [r[1] for r in raw_rows]),
         "span_ece": calibration_error(confidences, hits),
         "span_ece_reported": calibration_error(confidences[reported], hits[reported]),
         "labels": by_label,

@@ -17,6 +17,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from model import find_base
 
 FUSED = "com.microsoft"
+LOUD = "loud_product"
 # The contracts were annotated in plain text; PDFs have what was printed.
 TYPESET = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-",
            "\u2014": "-"}
@@ -56,12 +57,23 @@ def embed(g, state, tokens_max, eps):
                  "embedding_norm", axis=-1, epsilon=eps)
 
 
-def dense(g, state, x, name):
-    return g.add("MatMul", [x, g.weight(f"{name}.weight", state[f"{name}.weight"].T)], f"{name}.product")
+def dense(g, state, x, name, loud=None):
+    """The product; with `loud`, those channels of `x` apart from the others, see `loud.py`."""
+    weight = np.ascontiguousarray(state[f"{name}.weight"].T)
+    if loud is None:
+        return g.add("MatMul", [x, g.weight(f"{name}.weight", weight)], f"{name}.product")
+    quiet = np.ones(len(weight), np.float32)
+    quiet[loud] = 0.0
+    few = g.add("Gather", [x, g.weight(f"{name}.loud", np.array(loud, np.int64))], f"{name}.loud_x", axis=2)
+    few = g.add("MatMul", [few, g.weight(f"{name}.loud_weight", weight[loud])], f"{name}.{LOUD}")
+    rest = g.add("Mul", [x, g.weight(f"{name}.quiet", quiet)], f"{name}.quiet_x")
+    rest = g.add("MatMul", [rest, g.weight(f"{name}.weight", weight)], f"{name}.quiet_product")
+    return g.add("Add", [rest, few], f"{name}.product")
 
 
-def encode(g, state, config, tokens_max):
-    """The nodes of the encoder; as many layers as `state` has."""
+def encode(g, state, config, tokens_max, loud=None):
+    """The nodes of the encoder; as many layers as `state` has. loud: {name of a product: channels}."""
+    loud = loud or {}
     eps = config["layer_norm_eps"]
     x = embed(g, state, tokens_max, eps)
     mask = g.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
@@ -78,9 +90,9 @@ def encode(g, state, config, tokens_max):
         x = g.add("SkipLayerNormalization",
                   [context, x, vector(f"{p}attention_norm.weight"), vector(f"{p}attention_norm.bias"),
                    vector(f"{p}attention_out.bias")], f"{p}attention_norm", FUSED, epsilon=eps)
-        y = g.add("BiasGelu", [dense(g, state, x, f"{p}inner"), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
+        y = g.add("BiasGelu", [dense(g, state, x, f"{p}inner", loud.get(f"{p}inner")), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
         x = g.add("SkipLayerNormalization",
-                  [dense(g, state, y, f"{p}outer"), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
+                  [dense(g, state, y, f"{p}outer", loud.get(f"{p}outer")), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
                    vector(f"{p}outer.bias")], f"{p}outer_norm", FUSED, epsilon=eps)
     return x
 
@@ -107,9 +119,10 @@ def build(state, config, n_labels, tokens_max):
 def quantise(source, target, keep):
     """int8 weights by column, activations by call; the products in `keep` stay float32.
     Seven bits of weight: with eight, sums of pairs can overflow 16 bits on CPUs without VNNI."""
+    loud = [node.name for node in onnx.load(str(source)).graph.node if node.name.endswith(f".{LOUD}")]
     quantize_dynamic(str(source), str(target),
                      op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8,
-                     per_channel=True, reduce_range=True, nodes_to_exclude=keep,
+                     per_channel=True, reduce_range=True, nodes_to_exclude=keep + loud,
                      extra_options={"DefaultTensorType": TensorProto.FLOAT})
 
 

@@ -25,7 +25,8 @@ $train --out "$work/d" --init "$work/b/last.pt" --split raw --soft "$work/soft.n
 $train --out "$work/e" --init "$work/d/last.pt" --split raw --soft "$work/soft.npz" --mix 0.7 \
     --epochs 6 --lr 1.5e-4 --head-lr 5e-4 --seed 8
 
-python -m heads.export --checkpoint "$work/d/last.pt" "$work/e/last.pt" --out "$work/export"
+python -m heads.export --checkpoint "$work/d/last.pt" "$work/e/last.pt" --out "$work/export" \
+    $recipe --data "$data" --loud 1
 python -m heads.tune $recipe --data "$data" --bundle "$work/export" --revision "$revision" \
     > "$work/tune.json"
 for split in dev test; do

@@ -151,6 +151,34 @@ fn a_column_is_empty_where_the_text_is_not_for_it_or_the_value_is_not_sure() {
 }
 
 #[test]
+fn a_value_is_left_out_where_the_words_around_say_so() {
+    let age = FieldSpec {
+        unless_around: Some(r"\bbrother\b[^.]*<>|<>-year-old brother".to_owned()),
+        ..FieldSpec::new("age", "Age", FieldKind::Integer)
+    };
+    let check = |body: &str, ages: &[(&str, f32)], expected: &[&str]| {
+        let plan = Plan::new(std::slice::from_ref(&age), &BTreeMap::new(), None, &labels());
+        let plan = plan.unwrap_or_else(|problems| panic!("{problems:?}"));
+        let label = labels().index("Age").expect("a label");
+        let findings: Vec<_> = ages
+            .iter()
+            .map(|(words, confidence)| {
+                let start = body.find(words).expect("the words stand there");
+                let span = Span { start, end: start + words.len() };
+                Finding { label, span, confidence: *confidence }
+            })
+            .collect();
+        let text = Text::from_pages([body.to_owned()]);
+        let extraction = assemble(&findings, &[], &text, None, &plan).expect("sound");
+        assert_eq!(shown(&extraction, "age"), expected, "{body}");
+    };
+    check("He is 36. His brother died at 96.", &[("36", 0.5), ("96", 0.9)], &["36"]);
+    check("His brother died at 96.", &[("96", 0.9)], &[]);
+    check("His brother is well. He is 36 now.", &[("36", 0.9)], &["36"]);
+    check("é 36, came with an 8-year-old brother", &[("8", 0.9), ("36", 0.5)], &["36"]);
+}
+
+#[test]
 fn values_carry_what_belongs_to_them() {
     let extraction = assembled(NOTE, &of_note());
     let problems = [

@@ -11,9 +11,9 @@ use regex::{Regex, RegexBuilder};
 use super::choice::Choices;
 use super::plan::{Problem, unknown_label};
 use super::reading::Reader;
-use super::timestamp;
+use super::zone;
 use crate::config::Labels;
-use crate::config::pipeline::{AttributeSpec, FieldKind, FieldSpec};
+use crate::config::pipeline::{AttributeSpec, DateOrder, FieldKind, FieldSpec};
 
 /// One typed column.
 pub(super) struct PlannedField {
@@ -21,6 +21,8 @@ pub(super) struct PlannedField {
     pub(super) source: Source,
     /// A text in which this matches gives no value.
     pub(super) unless: Option<Regex>,
+    /// A value around which this matches is none of the column's.
+    pub(super) unless_around: Option<Regex>,
     pub(super) confidence_min: f32,
     pub(super) way: Way,
     pub(super) many: bool,
@@ -33,8 +35,8 @@ pub(super) enum Source {
     Labels(Vec<usize>),
     /// The surest finding of a head that sorts documents; its labels.
     Head(Range<usize>),
-    /// Matches in the text.
-    Patterns(Vec<Regex>),
+    /// Members of a JSON object by their keys, and matches in the text.
+    Rules { keys: Vec<String>, patterns: Vec<Regex> },
     /// Headings of sections.
     Headings,
 }
@@ -104,7 +106,12 @@ pub(super) fn plan_fields(
             planned.push(PlannedField {
                 name: field.name.clone(),
                 source,
-                unless: unless(field, &at, problems),
+                unless: unless(field.unless.as_deref(), &format!("{at}.unless"), problems),
+                unless_around: unless(
+                    field.unless_around.as_deref(),
+                    &format!("{at}.unless_around"),
+                    problems,
+                ),
                 confidence_min: field.confidence_min.unwrap_or_default(),
                 way,
                 many: field.many,
@@ -131,7 +138,7 @@ fn source(
         }
         return head.map(|head| Source::Head(head.labels.clone()));
     }
-    if !field.patterns.is_empty() {
+    if !field.keys.is_empty() || !field.patterns.is_empty() {
         let mut patterns = Vec::with_capacity(field.patterns.len());
         for (index, pattern) in field.patterns.iter().enumerate() {
             match build(pattern, false) {
@@ -139,17 +146,17 @@ fn source(
                 Err(problem) => problems.push((format!("{at}.patterns[{index}]"), problem)),
             }
         }
-        return Some(Source::Patterns(patterns));
+        return Some(Source::Rules { keys: field.keys.clone(), patterns });
     }
     let (label, more) = (field.label.as_deref(), field.labels.as_slice());
     indices(label, more, labels, at, problems).map(Source::Labels)
 }
 
-fn unless(field: &FieldSpec, at: &str, problems: &mut Vec<Problem>) -> Option<Regex> {
-    match build(field.unless.as_deref()?, false) {
+fn unless(words: Option<&str>, at: &str, problems: &mut Vec<Problem>) -> Option<Regex> {
+    match build(words?, false) {
         Ok(regex) => Some(regex),
         Err(problem) => {
-            problems.push((format!("{at}.unless"), problem));
+            problems.push((at.to_owned(), problem));
             None
         }
     }
@@ -211,17 +218,23 @@ struct Wanted<'a> {
     kind: FieldKind,
     near: Option<&'a str>,
     zone: Option<&'a str>,
+    zone_keys: &'a [String],
+    date_order: DateOrder,
     choices: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl<'a> Wanted<'a> {
     fn of_field(spec: &'a FieldSpec) -> Self {
         let (near, zone) = (spec.near.as_deref(), spec.zone.as_deref());
-        Self { kind: spec.kind, near, zone, choices: &spec.choices }
+        let date_order = spec.date_order.unwrap_or_default();
+        let (kind, zone_keys, choices) = (spec.kind, spec.zone_keys.as_slice(), &spec.choices);
+        Self { kind, near, zone, zone_keys, date_order, choices }
     }
 
     fn of_attribute(spec: &'a AttributeSpec) -> Self {
-        Self { kind: spec.kind, near: None, zone: spec.zone.as_deref(), choices: &spec.choices }
+        let (zone, date_order) = (spec.zone.as_deref(), spec.date_order.unwrap_or_default());
+        let (kind, choices) = (spec.kind, &spec.choices);
+        Self { kind, near: None, zone, zone_keys: &[], date_order, choices }
     }
 
     fn reader(&self, at: &str, problems: &mut Vec<Problem>) -> Option<Reader> {
@@ -240,16 +253,20 @@ impl<'a> Wanted<'a> {
         Some(match self.kind {
             FieldKind::Text => Reader::Text,
             FieldKind::Party => Reader::Party,
-            FieldKind::Date => Reader::Date(near),
+            FieldKind::Date => Reader::Date(near, self.date_order),
             FieldKind::Duration => Reader::Duration(near),
             FieldKind::Jurisdiction => Reader::Jurisdiction,
             FieldKind::Timestamp => {
-                let offset = self.zone.map(timestamp::offset);
+                let offset = self.zone.map(zone::offset);
                 if offset == Some(None) {
                     tell("zone", "it is no offset; write `Z` or `+02:00`".to_owned());
                     return None;
                 }
-                Reader::Timestamp(offset.flatten())
+                Reader::Timestamp {
+                    zone: offset.flatten(),
+                    zone_keys: self.zone_keys.to_vec(),
+                    date_order: self.date_order,
+                }
             }
             FieldKind::Integer => Reader::Integer,
             FieldKind::Number => Reader::Number,

@@ -5,8 +5,8 @@
 //! text recognition leaves ("15t h day of Octo ber"). Deliberately does no arithmetic ("five years
 //! from the Effective Date") and fills in no missing day, month or year.
 //!
-//! Numbers are month/day/year, the US order; day/month/year where the first is above 12. Two-digit
-//! years are 1969 to 2068, as POSIX `strptime` reads `%y`.
+//! Numbers are in the order that the column sets: month/day/year, the US order, or day/month/year; the
+//! other one where no calendar has the first. Two-digit years are 1969 to 2068, as POSIX `strptime` reads `%y`.
 
 use std::sync::LazyLock;
 
@@ -14,6 +14,7 @@ use jiff::civil::Date;
 use regex::{Captures, Regex};
 
 use super::reading::{Candidate, Reading, Side, apart, choose, has_blank, pattern};
+use crate::config::pipeline::DateOrder;
 use crate::types::Value;
 
 /// Limit: years outside are misread numbers, not dates of documents.
@@ -21,8 +22,8 @@ const YEARS: std::ops::RangeInclusive<i16> = 1800..=2199;
 
 /// Reads the date of a span. Blank: a date with parts left out and nothing else ("July __, 2000",
 /// "July 2013"), or words with a redaction mark and no date.
-pub(super) fn read(raw: &str, near: Option<&Regex>) -> Reading {
-    let found = find(raw);
+pub(super) fn read(raw: &str, near: Option<&Regex>, order: DateOrder) -> Reading {
+    let found = find(raw, order);
     if found.is_empty() {
         return if has_blank(raw) || is_partial(raw) { Reading::Blank } else { Reading::Unread };
     }
@@ -33,13 +34,13 @@ pub(super) fn read(raw: &str, near: Option<&Regex>) -> Reading {
 }
 
 /// Every date in order, without overlap; one that no calendar has is without value.
-fn find(raw: &str) -> Vec<Candidate<Date>> {
+fn find(raw: &str, order: DateOrder) -> Vec<Candidate<Date>> {
     let mut found: Vec<Candidate<Date>> = Vec::new();
     for captures in MONTH_FIRST.captures_iter(raw).chain(DAY_FIRST.captures_iter(raw)) {
         push(&mut found, &captures, named(&captures));
     }
     for captures in NUMBERS.captures_iter(raw) {
-        let numbers = numbers(&captures).filter(|_| stands_alone(raw, &captures));
+        let numbers = numbers(&captures, order).filter(|_| stands_alone(raw, &captures));
         if let Some((year, month, day)) = numbers {
             push(&mut found, &captures, date(year, month, day));
         }
@@ -65,7 +66,7 @@ fn named(captures: &Captures<'_>) -> Option<Date> {
 }
 
 /// Year, month and day of a date in numbers; `None` where they are none, such as those of a section.
-fn numbers(captures: &Captures<'_>) -> Option<(i16, i8, i8)> {
+fn numbers(captures: &Captures<'_>, order: DateOrder) -> Option<(i16, i8, i8)> {
     let part = |name| captures.name(name).map(|part| part.as_str());
     let (first, second, third) = (part("first")?, part("second")?, part("third")?);
     let separator = part("one")?;
@@ -79,7 +80,11 @@ fn numbers(captures: &Captures<'_>) -> Option<(i16, i8, i8)> {
         (1 | 2, 2) if separator == "." => None,
         (1 | 2, 2 | 4) => {
             let (first, second) = (number(first)?, number(second)?);
-            let (month, day) = if first > 12 { (second, first) } else { (first, second) };
+            let is_day_first = match order {
+                DateOrder::MonthFirst => first > 12,
+                DateOrder::DayFirst => second <= 12,
+            };
+            let (month, day) = if is_day_first { (second, first) } else { (first, second) };
             Some((year(third)?, month, day))
         }
         _ => None,
@@ -258,11 +263,12 @@ mod tests {
 
     use super::read;
     use crate::assemble::reading::Reading;
+    use crate::config::pipeline::DateOrder;
     use crate::types::Value;
 
     fn shown(raw: &str, near: Option<&str>) -> String {
         let near = near.map(|near| Regex::new(&format!("(?i){near}")).expect("a sound pattern"));
-        match read(raw, near.as_ref()) {
+        match read(raw, near.as_ref(), DateOrder::MonthFirst) {
             Reading::Value(Value::Date(date)) => date.to_string(),
             Reading::Value(_) => "another type".to_owned(),
             Reading::Blank => "blank".to_owned(),
@@ -325,6 +331,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_in_the_order_that_the_column_sets() {
+        let check = |raw: &str, expected: &str| match read(raw, None, DateOrder::DayFirst) {
+            Reading::Value(value) => assert_eq!(value.written(), expected, "of {raw:?}"),
+            Reading::Blank | Reading::Unread => panic!("{raw:?} is unread"),
+        };
+        check("5/1/2024", "2024-01-05");
+        check("10.11.2019", "2019-11-10");
+        check("1/14/02", "2002-01-14");
+        check("2019-10-11", "2019-10-11");
+        check("May 1, 2015", "2015-05-01");
+    }
+
+    #[test]
     fn a_date_with_parts_left_out_is_blank() {
         check("[]/[]/2020", "blank");
         check("____ day of ___, 2019", "blank");
@@ -381,7 +400,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_words_are_read_without_panic(raw in "\\PC{0,80}") {
-            read(&raw, None);
+            read(&raw, None, DateOrder::MonthFirst);
+            read(&raw, None, DateOrder::DayFirst);
         }
 
         #[test]

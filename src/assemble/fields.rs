@@ -14,6 +14,9 @@ use crate::types::{Attribute, Field, FieldValue, Reject, Sensitive, Span, Value}
 /// Limit: matches of patterns in one column; a document with more is a list of other things.
 const MATCHES_MAX: usize = 10_000;
 
+/// Limit: bytes on either side of a value in which `unless_around` is searched.
+const AROUND_BYTES_MAX: usize = 100;
+
 /// Marks of each label, in text order.
 pub(super) type Marks = BTreeMap<usize, Vec<Mark>>;
 
@@ -29,9 +32,12 @@ pub(super) fn field(
     let is_asked =
         !planned.unless.as_ref().is_some_and(|unless| unless.is_match(frame.text.as_str()));
     let marked = if is_asked { marks_of(planned, marks, frame) } else { Vec::new() };
-    let is_sure = |mark: &Mark| mark.confidence >= planned.confidence_min;
-    let is_first_enough = !planned.many && matches!(planned.source, Source::Patterns(_));
-    for mark in marked.into_iter().filter(is_sure) {
+    let is_wanted = |mark: &Mark| {
+        mark.confidence >= planned.confidence_min && !is_left_out(planned, mark.span, frame)
+    };
+    let is_by_rule = matches!(planned.source, Source::Rules { .. });
+    let is_first_enough = !planned.many && is_by_rule;
+    for mark in marked.into_iter().filter(is_wanted) {
         // What later patterns match is neither wanted nor missed.
         if is_first_enough && !read.is_empty() {
             break;
@@ -48,7 +54,7 @@ pub(super) fn field(
     }
     add_attributes(planned, &mut read, &places, marks, frame)?;
     read.retain(|one| has_required(one, &planned.attributes));
-    if !matches!(planned.source, Source::Patterns(_)) || planned.many {
+    if !is_by_rule || planned.many {
         // Order: most confident first; the sort is stable, so equals stay in text order.
         read.sort_by(|one, other| other.evidence.confidence.total_cmp(&one.evidence.confidence));
     }
@@ -62,7 +68,20 @@ pub(super) fn field(
     Ok(Field { name: planned.name.clone(), values: read, unread })
 }
 
-/// The marks of a column: in text order, or in the order of its patterns.
+/// Whether the words around a value say that it is none of the column's.
+fn is_left_out(planned: &PlannedField, value: Span, frame: &Frame<'_>) -> bool {
+    planned.unless_around.as_ref().is_some_and(|unless| {
+        let text = frame.text.as_str();
+        let sentence = frame.sentence_of(value.start);
+        let from = value.start.saturating_sub(AROUND_BYTES_MAX).max(sentence.start);
+        let to = value.end.saturating_add(AROUND_BYTES_MAX).min(sentence.end.max(value.end));
+        let before = text.get(text.ceil_char_boundary(from)..value.start).unwrap_or_default();
+        let after = text.get(value.end..text.floor_char_boundary(to)).unwrap_or_default();
+        unless.is_match(&format!("{before}<>{after}"))
+    })
+}
+
+/// The marks of a column: in text order, or in the order of its keys and then its patterns.
 fn marks_of(planned: &PlannedField, marks: &Marks, frame: &Frame<'_>) -> Vec<Mark> {
     match &planned.source {
         Source::Labels(labels) => {
@@ -78,15 +97,17 @@ fn marks_of(planned: &PlannedField, marks: &Marks, frame: &Frame<'_>) -> Vec<Mar
             });
             best.into_iter().collect()
         }
-        Source::Patterns(patterns) => {
+        Source::Rules { keys, patterns } => {
+            let keyed = keys.iter().filter_map(|key| frame.member(key)).map(Mark::by_rule);
             let text = frame.text.as_str();
-            let found = patterns.iter().flat_map(|pattern| {
+            let matched = patterns.iter().flat_map(|pattern| {
                 pattern.captures_iter(text).take(MATCHES_MAX).filter_map(|captures| {
                     let found = captures.name("value").or_else(|| captures.get(0))?;
                     let span = Span { start: found.start(), end: found.end() };
                     (!span.is_empty()).then(|| Mark::by_rule(span))
                 })
             });
+            let found = keyed.chain(matched);
             if planned.many {
                 let found: BTreeMap<Span, Mark> = found.map(|mark| (mark.span, mark)).collect();
                 found.into_values().collect()
@@ -112,7 +133,7 @@ impl Way {
     /// Reads one marked place.
     pub(super) fn read(&self, raw: &str, mark: Mark, frame: &Frame<'_>) -> Reading {
         match self {
-            Self::Words(reader) => reader.read(raw, frame.sent),
+            Self::Words(reader) => reader.read(raw, frame),
             Self::Label(names) => label(names, mark).map_or(Reading::Unread, Reading::Value),
             Self::Section => {
                 section(frame, mark.span).map_or(Reading::Unread, |(code, _)| text_value(code))
@@ -189,7 +210,7 @@ impl PlannedAttribute {
         frame: &Frame<'_>,
     ) -> Result<Vec<Attribute>, Reject> {
         let found = match &self.origin {
-            Origin::Own(reader) => (value(reader.read(raw, frame.sent)), None),
+            Origin::Own(reader) => (value(reader.read(raw, frame)), None),
             Origin::Negated => {
                 let cue = negation::cue(place.span, frame);
                 (Some(Value::Boolean(cue.is_some())), cue)
@@ -205,7 +226,7 @@ impl PlannedAttribute {
                 return mine
                     .map(|mark| {
                         let evidence = evidence(*mark, frame.text)?;
-                        let value = value(reader.read(&evidence.raw, frame.sent));
+                        let value = value(reader.read(&evidence.raw, frame));
                         Ok(Attribute { name: self.name.clone(), value, evidence: Some(evidence) })
                     })
                     .collect();

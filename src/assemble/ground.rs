@@ -102,7 +102,7 @@ impl Gate<'_> {
     }
 
     fn reads(&self, reader: &Reader, evidence: &Evidence, value: &Value) -> bool {
-        match reader.read(&evidence.raw, self.frame.sent) {
+        match reader.read(&evidence.raw, self.frame) {
             Reading::Value(again) => again == *value,
             Reading::Blank | Reading::Unread => false,
         }

@@ -22,6 +22,7 @@ mod ground;
 mod integer;
 mod jurisdiction;
 mod marks;
+mod members;
 mod negation;
 mod pairs;
 mod party;
@@ -34,6 +35,7 @@ mod sentences;
 mod severity;
 mod template;
 mod timestamp;
+mod zone;
 
 use std::collections::BTreeMap;
 

@@ -1,16 +1,19 @@
 //! `raw words -> Reading`: what a span says once it is read as a column's type.
 //!
-//! A reading is a function of the raw words and of the column's settings alone, save for a timestamp
-//! without a year, which takes that of its message: this is what makes grounding checkable. Deliberately knows no place in the text and no confidence.
+//! A reading is a function of the raw words and of the column's settings alone, save for a timestamp,
+//! which may take its year from its message and its zone from a key of its document: this is what
+//! makes grounding checkable. Deliberately knows no place in the text and no confidence.
 
 use std::sync::LazyLock;
 
-use jiff::Timestamp;
 use jiff::tz::Offset;
 use regex::Regex;
 
 use super::choice::Choices;
+use super::frame::Frame;
+use super::timestamp::Beside;
 use super::{date, duration, integer, jurisdiction, quantity, severity, template, timestamp};
+use crate::config::pipeline::DateOrder;
 use crate::types::{Sensitive, Value};
 
 /// What a span says.
@@ -34,14 +37,14 @@ pub(super) enum Reader {
     Text,
     /// Words, white space collapsed; only names are read.
     Party,
-    /// A calendar date.
-    Date(Option<Regex>),
+    /// A calendar date, the words that lead to it, and the order of its numbers.
+    Date(Option<Regex>, DateOrder),
     /// An ISO 8601 duration.
     Duration(Option<Regex>),
     /// A state or country by its usual name.
     Jurisdiction,
     /// A date with a time of day; the offset of those that name none makes them moments.
-    Timestamp(Option<Offset>),
+    Timestamp { zone: Option<Offset>, zone_keys: Vec<String>, date_order: DateOrder },
     /// A whole number, or a count of years.
     Integer,
     /// The number of a measurement.
@@ -61,8 +64,8 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    /// Reads the words of one span. `sent` is when the message with the document was sent.
-    pub(super) fn read(&self, raw: &str, sent: Option<Timestamp>) -> Reading {
+    /// Reads the words of one span of the text of `frame`.
+    pub(super) fn read(&self, raw: &str, frame: &Frame<'_>) -> Reading {
         if raw.len() > READ_BYTES_MAX && !self.takes_words() {
             return Reading::Unread;
         }
@@ -77,10 +80,15 @@ impl Reader {
                     Reading::Unread
                 }
             }
-            Self::Date(near) => date::read(raw, near.as_ref()),
+            Self::Date(near, order) => date::read(raw, near.as_ref(), *order),
             Self::Duration(near) => duration::read(raw, near.as_ref()),
             Self::Jurisdiction => jurisdiction::read(raw),
-            Self::Timestamp(zone) => timestamp::read(raw, *zone, sent),
+            Self::Timestamp { zone, zone_keys, date_order } => {
+                let named = zone_keys.iter().find_map(|key| frame.member(key));
+                let named_zone = named.and_then(|place| frame.text.as_str().get(place.range()));
+                let (zone, date_order) = (*zone, *date_order);
+                timestamp::read(raw, Beside { zone, date_order, named_zone, sent: frame.sent })
+            }
             Self::Integer => integer::read(raw),
             Self::Number => quantity::number(raw),
             Self::Comparator => quantity::comparator(raw),
@@ -96,10 +104,10 @@ impl Reader {
     const fn takes_words(&self) -> bool {
         match self {
             Self::Text | Self::Party | Self::Template | Self::TemplateHash => true,
-            Self::Date(_)
+            Self::Date(..)
             | Self::Duration(_)
             | Self::Jurisdiction
-            | Self::Timestamp(_)
+            | Self::Timestamp { .. }
             | Self::Integer
             | Self::Number
             | Self::Comparator
@@ -114,10 +122,10 @@ impl Reader {
         match self {
             Self::Party => true,
             Self::Text
-            | Self::Date(_)
+            | Self::Date(..)
             | Self::Duration(_)
             | Self::Jurisdiction
-            | Self::Timestamp(_)
+            | Self::Timestamp { .. }
             | Self::Integer
             | Self::Number
             | Self::Comparator
@@ -278,8 +286,20 @@ pub(super) fn pattern(pattern: &str) -> Regex {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Candidate, Reader, Reading, apart, collapse, has_blank, identity, key};
-    use crate::types::{Sensitive, Value};
+    use crate::assemble::frame::Frame;
+    use crate::assemble::sections::Headings;
+    use crate::config::pipeline::DateOrder;
+    use crate::types::{Sensitive, Text, Value};
+
+    /// What `reader` makes of `raw` in the document `text`.
+    fn read(reader: &Reader, raw: &str, text: &str) -> Reading {
+        let (text, headings) =
+            (Text::from_pages([text.to_owned()]), Headings::new(&BTreeMap::new()));
+        reader.read(raw, &Frame::new(&text, None, &headings))
+    }
 
     #[test]
     fn white_space_of_any_kind_is_one_space() {
@@ -289,7 +309,7 @@ mod tests {
 
     #[test]
     fn words_of_a_text_column_are_its_value_unless_they_are_left_out() {
-        let shown = |raw| match Reader::Text.read(raw, None) {
+        let shown = |raw| match read(&Reader::Text, raw, raw) {
             Reading::Value(Value::Text(words)) => words.into_inner(),
             Reading::Value(_) => "another type".to_owned(),
             Reading::Blank => "blank".to_owned(),
@@ -299,6 +319,24 @@ mod tests {
         assert_eq!(shown("[●]"), "blank");
         assert_eq!(shown("________"), "blank");
         assert_eq!(shown("-"), "unread");
+    }
+
+    #[test]
+    fn a_timestamp_takes_its_zone_from_a_key_of_its_document() {
+        let reader = Reader::Timestamp {
+            zone: Some(jiff::tz::Offset::UTC),
+            zone_keys: vec!["tz".to_owned(), "event.timezone".to_owned()],
+            date_order: DateOrder::MonthFirst,
+        };
+        let check = |text: &str, expected: &str| match read(&reader, "2024-05-01 12:00:00", text) {
+            Reading::Value(value) => assert_eq!(value.written(), expected, "{text}"),
+            Reading::Blank | Reading::Unread => assert_eq!(expected, "unread", "{text}"),
+        };
+        check(r#"{"tz": "Europe/Berlin"}"#, "2024-05-01T10:00:00Z");
+        check(r#"{"event": {"timezone": "+01:00"}}"#, "2024-05-01T11:00:00Z");
+        check(r#"{"data": {"tz": "Europe/Berlin"}}"#, "2024-05-01T12:00:00Z");
+        check(r#"{"tz": "IST"}"#, "unread");
+        check("tz: Europe/Berlin", "2024-05-01T12:00:00Z");
     }
 
     #[test]
@@ -314,8 +352,9 @@ mod tests {
     #[test]
     fn a_span_too_long_for_one_value_is_unread() {
         let long = format!("May 1, 2015{}", " ".repeat(super::READ_BYTES_MAX));
-        assert!(matches!(Reader::Date(None).read("May 1, 2015", None), Reading::Value(_)));
-        assert!(matches!(Reader::Date(None).read(&long, None), Reading::Unread));
+        let reader = Reader::Date(None, DateOrder::MonthFirst);
+        assert!(matches!(read(&reader, "May 1, 2015", ""), Reading::Value(_)));
+        assert!(matches!(read(&reader, &long, ""), Reading::Unread));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Reads ISO 8601 and RFC 3339 (so RFC 5424 and log4j, with a comma before the fraction too), the
 //! same with slashes, RFC 3164 and `ctime`, Apache's access log, RFC 5322, seconds to nanoseconds
 //! since 1970, and else one date of [`super::date`] with one time of day ("July 13, 2017 at 2:30
-//! PM PST"). Zones are offsets, `Z`, `UTC`, `GMT` and the North American ones of RFC 5322,
-//! section 4.3. A timestamp without a year takes the last one that does not put it after its message was
-//! sent. Deliberately asks no clock and no zone database.
+//! PM PST"). Zones are those of [`super::zone`]; a timestamp whose zone cannot be told is no moment.
+//! One without a year takes the last that does not put it after its message was sent.
+//! Deliberately asks no clock.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,23 @@ use regex::{Captures, Regex};
 
 use super::date;
 use super::reading::{Reading, only, pattern};
+use super::zone::{self, offset_at, zone_pattern};
+use crate::config::pipeline::DateOrder;
 use crate::types::Value;
+
+/// What stands beside a timestamp.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beside<'a> {
+    /// The offset of those that name none. With it a timestamp is a moment; without, the date and
+    /// time as they are written.
+    pub(super) zone: Option<Offset>,
+    /// The order of dates in numbers.
+    pub(super) date_order: DateOrder,
+    /// The zone that the document names elsewhere; it goes before `zone`.
+    pub(super) named_zone: Option<&'a str>,
+    /// When the message with the document was sent.
+    pub(super) sent: Option<Timestamp>,
+}
 
 /// A date with a time of day, and the offset that stands with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,10 +41,9 @@ struct Stated {
     offset: Option<Offset>,
 }
 
-/// Reads the timestamp of a span. With `zone`, the offset of those that name none, it is a moment;
-/// without, the date and time as they are written.
-pub(super) fn read(raw: &str, zone: Option<Offset>, sent: Option<Timestamp>) -> Reading {
-    let value = find(raw, zone, sent).and_then(|stated| match zone {
+/// Reads the timestamp of a span.
+pub(super) fn read(raw: &str, beside: Beside<'_>) -> Reading {
+    let value = find(raw, beside).and_then(|stated| match beside.zone {
         None => Some(Value::LocalTimestamp(stated.time)),
         Some(zone) => {
             let moment = stated.offset.unwrap_or(zone).to_timestamp(stated.time).ok()?;
@@ -38,46 +53,16 @@ pub(super) fn read(raw: &str, zone: Option<Offset>, sent: Option<Timestamp>) -> 
     value.map_or(Reading::Unread, Reading::Value)
 }
 
-/// The offset `zone`: `Z` or hours and minutes with a sign.
-pub(super) fn offset(zone: &str) -> Option<Offset> {
-    if matches!(zone, "Z" | "z" | "UTC" | "GMT" | "UT") {
-        return Some(Offset::UTC);
-    }
-    if let Some((_, hours)) = ZONES.iter().find(|(name, _)| *name == zone) {
-        return Offset::from_hours(*hours).ok();
-    }
-    let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let digits: String = zone.strip_prefix(['+', '-'])?.chars().filter(|c| *c != ':').collect();
-    let (hours, minutes) = digits.split_at_checked(2)?;
-    let minutes = if minutes.is_empty() { "0" } else { minutes };
-    let (hours, minutes) = (hours.parse::<i32>().ok()?, minutes.parse::<i32>().ok()?);
-    let is_offset = hours <= 14 && minutes <= 59;
-    Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok().filter(|_| is_offset)
-}
-
-/// Hours from UTC of the zones of RFC 5322, section 4.3.
-const ZONES: [(&str, i8); 8] = [
-    ("EST", -5),
-    ("EDT", -4),
-    ("CST", -6),
-    ("CDT", -5),
-    ("MST", -7),
-    ("MDT", -6),
-    ("PST", -8),
-    ("PDT", -7),
-];
-
 /// The one timestamp that `raw` states.
-fn find(raw: &str, zone: Option<Offset>, sent: Option<Timestamp>) -> Option<Stated> {
+fn find(raw: &str, beside: Beside<'_>) -> Option<Stated> {
     if let Some(since) = since_1970(raw.trim()) {
         return Some(since);
     }
     let mut found = Vec::new();
     for form in [&*YEAR_FIRST, &*MONTH_FIRST, &*DAY_FIRST] {
-        let of_form = form.captures_iter(raw).map(|captures| stated(&captures, zone, sent));
-        found.extend(of_form);
+        found.extend(form.captures_iter(raw).map(|captures| stated(&captures, beside)));
     }
-    if found.is_empty() { apart(raw) } else { only(found) }
+    if found.is_empty() { apart(raw, beside) } else { only(found) }
 }
 
 /// Seconds with or without a fraction, milliseconds, microseconds or nanoseconds since 1970, told
@@ -107,11 +92,7 @@ fn micros(fraction: &str) -> Option<i32> {
 }
 
 /// One match as a date with a time of day.
-fn stated(
-    captures: &Captures<'_>,
-    zone: Option<Offset>,
-    sent: Option<Timestamp>,
-) -> Option<Stated> {
+fn stated(captures: &Captures<'_>, beside: Beside<'_>) -> Option<Stated> {
     let part = |name| captures.name(name).map(|part| part.as_str());
     let number = |name| part(name).map(|digits: &str| digits.trim().parse::<i8>().ok());
     let month = match part("name") {
@@ -120,16 +101,27 @@ fn stated(
     };
     let day = number("day")??;
     let time = time(captures)?;
-    let stated = match part("zone") {
-        Some(name) => Some(offset(name)?),
-        None => None,
-    };
     let year = part("year").or_else(|| part("year_last"));
-    let date = match year {
-        Some(year) => Date::new(year.parse().ok()?, month, day).ok()?,
-        None => last_before(month, day, time, stated.or(zone).unwrap_or(Offset::UTC), sent?)?,
+    let date = if let Some(year) = year {
+        Date::new(year.parse().ok()?, month, day).ok()?
+    } else {
+        // A place has no offset before its date is known; a day's tolerance covers it.
+        let offset = part("zone").and_then(zone::offset).or(beside.zone);
+        last_before(month, day, time, offset.unwrap_or(Offset::UTC), beside.sent?)?
     };
-    Some(Stated { time: date.to_datetime(time), offset: stated })
+    Stated::at(date.to_datetime(time), part("zone"), beside)
+}
+
+impl Stated {
+    /// `time` in the zone that stands with it; `None` where a moment is wanted and the zone cannot
+    /// be told.
+    fn at(time: DateTime, named: Option<&str>, beside: Beside<'_>) -> Option<Self> {
+        let offset = match (beside.zone, named.or(beside.named_zone)) {
+            (Some(_), Some(named)) => Some(offset_at(named, time)?),
+            (None, _) | (_, None) => None,
+        };
+        Some(Self { time, offset })
+    }
 }
 
 /// How far a clock may run ahead of the one that dated the message.
@@ -165,16 +157,14 @@ fn time(captures: &Captures<'_>) -> Option<Time> {
     Time::new(hour, number("minute")?, number("second")?, micros * 1_000).ok()
 }
 
-/// A date in words and a time of day anywhere in the span, one of each.
-fn apart(raw: &str) -> Option<Stated> {
-    let Reading::Value(Value::Date(date)) = date::read(raw, None) else { return None };
+/// A date in words or numbers and a time of day anywhere in the span, one of each.
+fn apart(raw: &str, beside: Beside<'_>) -> Option<Stated> {
+    let Reading::Value(Value::Date(date)) = date::read(raw, None, beside.date_order) else {
+        return None;
+    };
     let found = CLOCK.captures_iter(raw).map(|captures| {
-        let time = time(&captures)?;
-        let offset = match captures.name("zone") {
-            Some(zone) => Some(offset(zone.as_str())?),
-            None => None,
-        };
-        Some(Stated { time: date.to_datetime(time), offset })
+        let time = date.to_datetime(time(&captures)?);
+        Stated::at(time, captures.name("zone").map(|zone| zone.as_str()), beside)
     });
     only(found)
 }
@@ -188,47 +178,54 @@ fn month(name: &str) -> Option<i8> {
 }
 
 const TIME: &str = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?";
-const ZONE: &str = r"(?P<zone>Z|UTC|GMT|UT|[ECMP][SD]T|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})\b";
 const MONTH: &str = r"(?P<name>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6})";
+
+/// A form with the zone that may stand behind it.
+fn zoned(form: &str) -> Regex {
+    pattern(&form.replace("ZONE", &zone_pattern()))
+}
 
 /// ISO 8601 and its kin, basic form included.
 static YEAR_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"\b(?P<year>[0-9]{{4}})[-/.]?(?P<month>[0-9]{{2}})[-/.]?(?P<day>[0-9]{{2}})(?:[T_]|,?\s+)(?P<hour>[0-9]{{2}}):?(?P<minute>[0-9]{{2}})(?::?(?P<second>[0-9]{{2}})(?:[.,](?P<fraction>[0-9]{{1,9}}))?)?(?:\s?{ZONE})?"
-    ))
+    zoned(
+        r"\b(?P<year>[0-9]{4})[-/.]?(?P<month>[0-9]{2})[-/.]?(?P<day>[0-9]{2})(?:[T_]|,?\s+)(?P<hour>[0-9]{2}):?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?(?:\s?ZONE)?",
+    )
 });
 
 /// RFC 3164 and `ctime`: the year, where there is one, stands behind the day or at the end.
 static MONTH_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"\b{MONTH}\s+(?P<day>[0-9]{{1,2}})(?:,?\s+(?P<year>[0-9]{{4}}),?)?\s+(?:at\s+)?{TIME}(?:\s{ZONE})?(?:\s(?P<year_last>[12][0-9]{{3}})\b)?"
+    zoned(&format!(
+        r"\b{MONTH}\s+(?P<day>[0-9]{{1,2}})(?:,?\s+(?P<year>[0-9]{{4}}),?)?\s+(?:at\s+)?{TIME}(?:\sZONE)?(?:\s(?P<year_last>[12][0-9]{{3}})\b)?"
     ))
 });
 
 /// Apache's access log and RFC 5322.
 static DAY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"\b(?P<day>[0-9]{{1,2}})[/\s-]{MONTH}[/\s-](?P<year>[0-9]{{4}})[:\s]{TIME}(?:\s{ZONE})?"
+    zoned(&format!(
+        r"\b(?P<day>[0-9]{{1,2}})[/\s-]{MONTH}[/\s-](?P<year>[0-9]{{4}})[:\s]{TIME}(?:\sZONE)?"
     ))
 });
 
 /// A time of day alone.
 static CLOCK: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(
-        r"\b(?P<hour>[0-9]{{1,2}}):(?P<minute>[0-9]{{2}})(?::(?P<second>[0-9]{{2}})(?:[.,](?P<fraction>[0-9]{{1,9}}))?)?(?:\s?(?P<half>[AaPp]\.?[Mm]\b\.?))?(?:\s?{ZONE})?"
-    ))
+    zoned(
+        r"\b(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?(?:\s?(?P<half>[AaPp]\.?[Mm]\b\.?))?(?:\s?ZONE)?",
+    )
 });
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{offset, read};
+    use super::{Beside, read};
     use crate::assemble::reading::Reading;
+    use crate::assemble::zone::offset;
+    use crate::config::pipeline::DateOrder;
 
     fn shown(raw: &str, zone: Option<&str>, sent: Option<&str>) -> String {
         let zone = zone.map(|zone| offset(zone).expect("an offset"));
-        match read(raw, zone, sent.map(|sent| sent.parse().expect("a moment"))) {
+        let sent = sent.map(|sent| sent.parse().expect("a moment"));
+        match read(raw, Beside { zone, sent, ..Beside::default() }) {
             Reading::Value(value) => value.written().into_owned(),
             Reading::Blank | Reading::Unread => "unread".to_owned(),
         }
@@ -256,6 +253,70 @@ mod tests {
         check("1714564800123", "2024-05-01T12:00:00.123Z");
         check("July 13, 2017 at 2:30 PM PST", "2017-07-13T22:30:00Z");
         check("2017-07-13 at 14:30", "2017-07-13T14:30:00Z");
+        check("5/1/2024 9:07 PM", "2024-05-01T21:07:00Z");
+        check("5/1/2024 9:07:08,5", "2024-05-01T09:07:08.5Z");
+    }
+
+    #[test]
+    fn the_zone_that_stands_with_a_time_is_read() {
+        check("2024-05-01 12:00:00 CEST", "2024-05-01T10:00:00Z");
+        check("2024-05-01 12:00:00,123 PDT", "2024-05-01T19:00:00.123Z");
+        check("Wed, 22 Nov 2006 21:44:26 EST", "2006-11-23T02:44:26Z");
+        check("Sun Nov 22 21:44:26 CET 2026", "2026-11-22T20:44:26Z");
+        check("2024-05-01T12:00:00 UTC+2", "2024-05-01T10:00:00Z");
+        check("5/1/2024 9:07 PM AEST", "2024-05-01T11:07:00Z");
+        check("2024-05-01T12:00:00+02:00[Europe/Paris]", "2024-05-01T10:00:00Z");
+        check("2024-05-01T12:00:00[Europe/Berlin]", "2024-05-01T10:00:00Z");
+        check("2024-01-01 12:00:00 America/New_York", "2024-01-01T17:00:00Z");
+        check("2024-05-01 9:00 am pst", "2024-05-01T17:00:00Z");
+    }
+
+    #[test]
+    fn a_zone_that_cannot_be_told_makes_no_moment() {
+        for raw in [
+            "2024-05-01 12:00:00 IST",
+            "May 1, 2024 at 2:30 PM BST",
+            "2024-05-01 12:00:00 Europe/Olympus",
+            "2024-10-27 02:30:00 Europe/Berlin",
+            "2024-05-01T12:00:00+19:00",
+        ] {
+            check(raw, "unread");
+        }
+        assert_eq!(shown("2024-05-01 12:00:00 IST", None, None), "2024-05-01T12:00:00");
+    }
+
+    #[test]
+    fn the_zone_of_the_document_goes_before_that_of_the_column() {
+        let zone = Some(jiff::tz::Offset::UTC);
+        let check = |raw: &str, named: &str, expected: Option<&str>| {
+            let read = read(raw, Beside { zone, named_zone: Some(named), ..Beside::default() });
+            let value = match &read {
+                Reading::Value(value) => Some(value.written()),
+                Reading::Blank | Reading::Unread => None,
+            };
+            assert_eq!(value.as_deref(), expected, "{raw} in {named}");
+        };
+        check("2024-05-01 12:00:00", "Asia/Tokyo", Some("2024-05-01T03:00:00Z"));
+        check("2024-05-01 12:00:00Z", "Asia/Tokyo", Some("2024-05-01T12:00:00Z"));
+        check("1714564800123", "Asia/Tokyo", Some("2024-05-01T12:00:00.123Z"));
+        check("2024-05-01 12:00:00", "IST", None);
+    }
+
+    #[test]
+    fn the_order_of_numbers_is_a_setting() {
+        let zone = Some(jiff::tz::Offset::UTC);
+        let read = |raw: &str, date_order| match read(
+            raw,
+            Beside { zone, date_order, ..Beside::default() },
+        ) {
+            Reading::Value(value) => value.written().into_owned(),
+            Reading::Blank | Reading::Unread => "unread".to_owned(),
+        };
+        let raw = "05.01.2024 10:00:00";
+        assert_eq!(read(raw, DateOrder::MonthFirst), "2024-05-01T10:00:00Z");
+        assert_eq!(read(raw, DateOrder::DayFirst), "2024-01-05T10:00:00Z");
+        let raw = "5/31/2024 10:00";
+        assert_eq!(read(raw, DateOrder::DayFirst), "2024-05-31T10:00:00Z");
     }
 
     #[test]
@@ -302,7 +363,8 @@ mod tests {
 
         #[test]
         fn any_words_are_read_without_panic(raw in "\\PC{0,60}") {
-            read(&raw, None, Some(jiff::Timestamp::UNIX_EPOCH));
+            let sent = Some(jiff::Timestamp::UNIX_EPOCH);
+            read(&raw, Beside { sent, ..Beside::default() });
         }
     }
 }

@@ -13,9 +13,15 @@ use crate::config::bundle::{Bundle, Window};
 use crate::types::{Chunk, Chunks, Reject, RejectCode, Room, Sensitive, Text};
 
 /// Cuts `text` into windows as `bundle` was trained on. A text without any token, such as one of
-/// control characters only, is the reject `TEXT_EMPTY`.
-pub fn chunk(text: &Text, tokenizer: &Tokenizer, bundle: &Bundle) -> Result<Chunks, Reject> {
-    let encoded = tokenizer.encode(text.as_str())?;
+/// control characters only, is the reject `TEXT_EMPTY`; one of more than `tokens_max` tokens is
+/// `TEXT_TOO_LARGE`, and no more of it is cut than shows that.
+pub fn chunk(
+    text: &Text,
+    tokenizer: &Tokenizer,
+    bundle: &Bundle,
+    tokens_max: usize,
+) -> Result<Chunks, Reject> {
+    let encoded = tokenizer.encode(text.as_str(), tokens_max)?;
     if encoded.ids.is_empty() {
         return Err(Reject::new(RejectCode::TextEmpty, Room::Chunk, "the text has no token"));
     }

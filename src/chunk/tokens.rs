@@ -58,11 +58,16 @@ impl Tokenizer {
 
     /// The tokens of `body`. Failing is a bug of the bundle, not of the document: the tokenizer
     /// has an answer for every text.
-    pub(super) fn encode(&self, body: &str) -> Result<Encoded, Reject> {
-        self.encode_pieces(body, PIECE_SIZE)
+    pub(super) fn encode(&self, body: &str, tokens_max: usize) -> Result<Encoded, Reject> {
+        self.encode_pieces(body, PIECE_SIZE, tokens_max)
     }
 
-    fn encode_pieces(&self, body: &str, size: PieceSize) -> Result<Encoded, Reject> {
+    fn encode_pieces(
+        &self,
+        body: &str,
+        size: PieceSize,
+        tokens_max: usize,
+    ) -> Result<Encoded, Reject> {
         let mut encoded = Encoded::default();
         for range in pieces(body, size) {
             let start = range.start;
@@ -79,6 +84,10 @@ impl Tokenizer {
                     // Limit: a text has fewer than 2^32 tokens, since its bytes are fewer.
                     encoded.word_starts.push(u32::try_from(index).unwrap_or(u32::MAX));
                 }
+            }
+            if encoded.ids.len() + tokens.len() > tokens_max {
+                let detail = format!("the limit `text.tokens_max` is {tokens_max} tokens");
+                return Err(Reject::new(RejectCode::TextTooLarge, Room::Chunk, detail));
             }
             encoded.ids.extend(tokens.get_ids().iter().copied().map(i64::from));
             encoded.spans.extend(tokens.get_offsets().iter().map(|(from, to)| Span {
@@ -207,7 +216,7 @@ mod tests {
     fn spans_are_byte_ranges_of_the_original_text() {
         let tokenizer = tokenizer();
         let text = "A\u{c9}b  \u{1f600} \u{4e2d}\u{6587}, fa\u{e7}ade";
-        let encoded = tokenizer.encode(text).unwrap();
+        let encoded = tokenizer.encode(text, usize::MAX).unwrap();
         let found: Vec<_> =
             encoded.spans.iter().filter_map(|span| text.get(span.range())).collect();
         let expected = [
@@ -232,7 +241,7 @@ mod tests {
     fn words_are_what_white_space_and_punctuation_leave() {
         let tokenizer = tokenizer();
         let text = "abab b-ab.\u{c}ab [SEP]ab \u{4e2d}\u{6587}";
-        let encoded = tokenizer.encode(text).unwrap();
+        let encoded = tokenizer.encode(text, usize::MAX).unwrap();
         let starts = encoded.word_starts.iter().map(|start| usize::try_from(*start).unwrap());
         let ends = starts.clone().skip(1).chain([encoded.spans.len()]);
         let words = starts.zip(ends).map(|(first, end)| {
@@ -281,7 +290,7 @@ mod tests {
         fn pieces_give_what_the_whole_gives(text in text(), bytes in 1_usize..20) {
             let tokenizer = tokenizer();
             let [whole, pieces] = [usize::MAX, bytes].map(|bytes| {
-                tokenizer.encode_pieces(&text, PieceSize { bytes, bytes_max: usize::MAX }).unwrap()
+                tokenizer.encode_pieces(&text, PieceSize { bytes, bytes_max: usize::MAX }, usize::MAX).unwrap()
             });
             prop_assert_eq!(whole.ids, pieces.ids);
             prop_assert_eq!(whole.spans, pieces.spans);
@@ -299,7 +308,7 @@ mod tests {
         #[test]
         fn spans_stand_in_order_and_hold_their_token(text in text()) {
             let tokenizer = tokenizer();
-            let encoded = tokenizer.encode(&text).unwrap();
+            let encoded = tokenizer.encode(&text, usize::MAX).unwrap();
             let tokens = words(&tokenizer, &text);
             for (span, token) in encoded.spans.iter().zip(&tokens) {
                 let slice = text.get(span.range());
@@ -312,7 +321,7 @@ mod tests {
         #[test]
         fn what_no_token_covers_the_normaliser_drops(text in text()) {
             let tokenizer = tokenizer();
-            let encoded = tokenizer.encode(&text).unwrap();
+            let encoded = tokenizer.encode(&text, usize::MAX).unwrap();
             for (offset, c) in text.char_indices() {
                 let is_covered = encoded.spans.iter().any(|span| span.range().contains(&offset));
                 let alone = words(&tokenizer, &c.to_string());

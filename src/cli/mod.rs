@@ -4,18 +4,24 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod extract;
 mod golden;
 mod new;
 mod offline;
+mod operator;
+mod reconcile;
+mod rejects;
+mod replay;
 mod run;
 mod schema;
 mod table;
 
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -50,6 +56,14 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Tell what a code means and what to do about it
     Explain(explain::ExplainArgs),
+    /// Compare inputs with outcomes: nothing lost, nothing twice; exit code 1 where they differ
+    Reconcile(reconcile::ReconcileArgs),
+    /// Find what holds a flow up, and what to do about it; exit code 1 where something does
+    Doctor(doctor::DoctorArgs),
+    /// Look at rejects, and send their messages in again
+    Rejects(rejects::RejectsArgs),
+    /// Run the input of a published outcome again, and compare; exit code 1 unless it is the same
+    Replay(replay::ReplayArgs),
     /// Print, register or compare the schemas of a pipeline
     Schema(schema::SchemaArgs),
     /// Read documents for a parent process
@@ -96,6 +110,23 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Keeps ONNX Runtime from writing events to a database below the home folder, and from sending them
+/// to its maker.
+const RUNTIME_SILENCE: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Becomes this program again with [`RUNTIME_SILENCE`] in its environment, unless it stands there.
+/// The library looks as it is loaded, before it takes any setting, and a program with threads cannot
+/// safely change its own environment.
+fn silence_runtime() -> Result<(), std::io::Error> {
+    if std::env::var_os(RUNTIME_SILENCE).is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    let mut args = std::env::args_os();
+    let name = args.next().unwrap_or_default();
+    let mut again = process::Command::new("/proc/self/exe");
+    Err(again.arg0(name).args(args).env(RUNTIME_SILENCE, "1").exec())
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -106,6 +137,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if !matches!(cli.command, Command::TextChild)
+        && let Err(error) = silence_runtime()
+    {
+        say_aside(&format!("error: starting again with {RUNTIME_SILENCE} set: {error}\n"));
+        return ExitCode::FAILURE;
+    }
     let done = match cli.command {
         Command::TextChild => return text::child_main(),
         Command::Run(args) => run::run(&args),
@@ -116,6 +153,10 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args).map_err(Failure::from),
         Command::Demo(args) => demo::demo(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Rejects(args) => rejects::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Schema(args) => schema::schema(&args),
     };
     match done {

@@ -5,35 +5,44 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failure, load, run};
+use crate::claim::{Got, Trial};
 use crate::config::samples::sample_key;
 use crate::config::settings::{Compute, Logs, Registry, redact_key};
-use crate::decode::{Decoded, Piece};
+use crate::config::stores::Stores;
+use crate::decode::{Claimed, Decoded, Piece};
 use crate::error::{Fault, FaultClass};
 use crate::infer::{Answer, Job};
 use crate::queue::FlowId;
 use crate::sink::json::Node;
 use crate::telemetry;
 use crate::text::Reader;
-use crate::types::{Delivery, Extent, Outcome, Part, Position};
-use crate::worker::{self, Base, Engine, Pending, Prepared};
+use crate::types::{Delivery, Extent, Outcome, Part, Position, Reject};
+use crate::worker::{self, Base, Engine, Pending, Prepared, Reach};
 
 /// Documents that may be with the model while the next ones are read.
 const AHEAD_MAX: usize = 16;
+
+/// Pause before a document is looked for again that is not where its claim says.
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(200);
 
 /// What an offline command works with.
 #[derive(Args)]
 pub(super) struct Means {
     #[command(flatten)]
-    compute: Compute,
+    pub compute: Compute,
     #[command(flatten)]
-    registry: Registry,
+    pub registry: Registry,
     #[command(flatten)]
-    logs: Logs,
+    pub stores: Stores,
+    #[command(flatten)]
+    pub logs: Logs,
 }
 
 /// Where the key of redaction comes from.
@@ -83,8 +92,8 @@ impl Offline {
             KeyFrom::Samples => sample_key(),
         };
         let registry = run::client(&means.registry)?;
-        let (base, mut engines) =
-            worker::build(&means.compute, registry.as_ref(), key.as_ref(), vec![flow])?;
+        let reach = Reach::new(registry, key, &means.stores);
+        let (base, mut engines) = worker::build(&means.compute, &reach, vec![flow])?;
         match engines.pop() {
             Some(engine) => Ok(Self { engine, base }),
             None => Err(Fault::plain(FaultClass::Fatal, "no pipeline was loaded").into()),
@@ -120,9 +129,13 @@ impl Offline {
         reader: &mut Reader,
         waiting: &mut VecDeque<Waiting>,
     ) -> Result<(), Failure> {
-        let pieces = match self.engine.decode(delivery)? {
+        let mut decoded = self.engine.decode(delivery)?;
+        if let Ok(Decoded::Claim(claimed)) = decoded {
+            decoded = self.fetch(delivery, *claimed)?;
+        }
+        let pieces = match decoded {
             Ok(Decoded::Parts(pieces)) => pieces,
-            Ok(Decoded::Tombstone) => return Ok(()),
+            Ok(Decoded::Tombstone | Decoded::Claim(_)) => return Ok(()),
             Err(reject) => {
                 let outcome = Outcome::Reject(reject);
                 waiting.push_back(Waiting::Ended(Ended { name, part: Part::WHOLE, outcome }));
@@ -144,6 +157,23 @@ impl Offline {
             });
         }
         Ok(())
+    }
+
+    /// Fetches what a delivery claims, and takes it apart. What a worker would try again for as long
+    /// as it takes ends the command.
+    fn fetch(
+        &self,
+        delivery: &Delivery,
+        claimed: Claimed,
+    ) -> Result<Result<Decoded, Reject>, Fault> {
+        let mut trial = Trial::default();
+        loop {
+            match self.engine.fetch(&claimed.claim, &mut trial, &|| true)? {
+                Got::Bytes(bytes) => return Ok(self.engine.claimed(delivery, claimed, bytes)),
+                Got::Refused(reject) => return Ok(Err(reject)),
+                Got::Unsettled | Got::Unwanted => thread::sleep(UNSETTLED_PAUSE),
+            }
+        }
     }
 
     fn submit(&self, pending: &Pending) -> Receiver<Answer> {

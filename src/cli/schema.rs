@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Failure, load, run, say};
 use crate::config::{self, settings};
 use crate::error::{Fault, FaultClass};
+use crate::inspect::range::output_name;
 use crate::registry::{Client, subject};
 use crate::sink::schemas::{Resolved, Schemas};
 use crate::worker;
@@ -42,6 +43,9 @@ enum Action {
         /// Pipeline folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// Of the topics of `sluice run --output NAME`
+        #[arg(long, value_name = "NAME", value_parser = output_name)]
+        output: Option<String>,
         #[command(flatten)]
         registry: settings::Registry,
     },
@@ -50,6 +54,9 @@ enum Action {
         /// Pipeline folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
+        /// Of the topics of `sluice run --output NAME`
+        #[arg(long, value_name = "NAME", value_parser = output_name)]
+        output: Option<String>,
         #[command(flatten)]
         registry: settings::Registry,
     },
@@ -59,30 +66,31 @@ pub(super) fn schema(args: &SchemaArgs) -> Result<(), Failure> {
     match &args.action {
         Action::Print { config: true, .. } => say(&format!("{:#}", config::schema())),
         Action::Print { dir, review, audit, .. } => {
-            let (_, schemas) = schemas(dir.as_deref().unwrap_or_else(|| Path::new(".")))?;
+            let dir = dir.as_deref().unwrap_or_else(|| Path::new("."));
+            let (_, schemas) = schemas(dir, None)?;
             say(match (review, audit) {
                 (true, _) => &schemas.review.json,
                 (_, true) => &schemas.audit.json,
                 (false, false) => &schemas.record.json,
             })
         }
-        Action::Register { dir, registry } => {
+        Action::Register { dir, output, registry } => {
             let client = client(registry)?;
-            each(dir, |subject, resolved| {
+            each((dir, output.as_deref()), |subject, resolved| {
                 let id = client.register(subject, &resolved.json)?;
                 say(&format!("{subject}: id {id}"))
             })
         }
-        Action::Diff { dir, registry } => {
+        Action::Diff { dir, output, registry } => {
             let client = client(registry)?;
-            diff(dir, &client)
+            diff((dir, output.as_deref()), &client)
         }
     }
 }
 
-fn diff(dir: &Path, client: &Client) -> Result<(), Failure> {
+fn diff(of: (&Path, Option<&str>), client: &Client) -> Result<(), Failure> {
     let mut differs = false;
-    each(dir, |subject, resolved| {
+    each(of, |subject, resolved| {
         let Some(latest) = client.latest(subject)? else {
             differs = true;
             return say(&format!("{subject}: nothing is registered"));
@@ -105,12 +113,12 @@ fn parsed(schema: &str) -> Option<Value> {
 }
 
 /// Calls `act` for the subject and schema of the record, the review and, where there is one, the
-/// audit topic.
+/// audit topic; of the outputs of that name, where there is one.
 fn each(
-    dir: &Path,
+    (dir, name): (&Path, Option<&str>),
     mut act: impl FnMut(&str, &Resolved) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let (output, schemas) = schemas(dir)?;
+    let (output, schemas) = schemas(dir, name)?;
     act(&subject(&output.record_topic), &schemas.record)?;
     act(&subject(&output.review_topic), &schemas.review)?;
     match &output.audit_topic {
@@ -119,8 +127,12 @@ fn each(
     }
 }
 
-fn schemas(dir: &Path) -> Result<(config::pipeline::Output, Schemas), Failure> {
+fn schemas(dir: &Path, name: Option<&str>) -> Result<(config::pipeline::Output, Schemas), Failure> {
     let flow = load(dir)?;
+    let flow = match name {
+        Some(name) => flow.to_outputs(name),
+        None => flow,
+    };
     let plan = worker::plan(&flow)?;
     let schemas = worker::output_schemas(&flow, &plan)?;
     Ok((flow.pipeline.output, schemas))

@@ -166,15 +166,20 @@ impl Bundle {
         let wrong = |(key, detail)| BundleError::Value { path: path.clone(), key, detail };
         check(&manifest).map_err(wrong)?;
         let heads = Heads::new(manifest.heads).map_err(wrong)?;
-        let digest = |name: &str| {
-            let expected = manifest.files.get(name).cloned().ok_or_else(|| BundleError::Value {
-                path: path.clone(),
-                key: format!("files.{name}"),
-                detail: "it is missing; write the SHA-256 of the file".to_owned(),
-            })?;
+        // Every file that the manifest lists is compared, not only those that are run.
+        let mut digests = BTreeMap::new();
+        for (name, expected) in &manifest.files {
+            if Path::new(name).file_name() != Some(name.as_ref()) {
+                let detail = "it must be the name of a file in the bundle's folder";
+                return Err(wrong((format!("files.{name}"), detail.to_owned())));
+            }
             let path = folder.join(name);
             let found = Digest::of(&read(&path)?);
-            compare(path, found, expected)
+            digests.insert(name.as_str(), compare(path, found, expected.clone())?);
+        }
+        let digest = |name: &str| {
+            let missing = "it is missing; write the SHA-256 of the file".to_owned();
+            digests.get(name).copied().ok_or_else(|| wrong((format!("files.{name}"), missing)))
         };
         Ok(Self {
             model_digest: digest(MODEL)?,
@@ -230,7 +235,8 @@ fn claim(holds: bool, key: impl Into<String>, detail: &str) -> Result<(), Compla
 /// The first thing in a manifest, but for its heads, that cannot be.
 fn check(manifest: &Manifest) -> Result<(), Complaint> {
     claim(manifest.format == 2, "format", "only 2 is known")?;
-    claim(manifest.decoder.version == "2", "decoder.version", "only \"2\" is known")?;
+    let is_known = matches!(manifest.decoder.version.as_str(), "2" | "3");
+    claim(is_known, "decoder.version", "only \"2\" and \"3\" are known")?;
     let window = &manifest.window;
     let multiple = window.pad_multiple_tokens;
     claim(multiple >= 1, "window.pad_to", "it must be at least 1")?;

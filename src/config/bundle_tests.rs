@@ -129,11 +129,12 @@ fn a_key_that_would_change_a_score_is_not_passed_over() {
         ("/heads/2/labels/1/threshold", json!(2), "key `heads[2].labels[1].threshold`"),
         ("/heads/2/calibration/weights", json!([1.0]), "invalid length 1"),
         ("/files", json!({}), "key `files.model.onnx`"),
+        ("/files/..~1model.onnx", json!("00"), "key `files.../model.onnx`"),
     ] {
         let mut manifest = manifest();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         let parent = manifest.pointer_mut(parent).and_then(Value::as_object_mut).unwrap();
-        parent.insert(key.to_owned(), value);
+        parent.insert(key.replace("~1", "/"), value);
         let message = error(folder(&manifest).path());
         assert!(message.contains(expected), "{pointer}: {message}");
         assert!(message.contains("bundle.json"), "{pointer}: {message}");
@@ -141,20 +142,28 @@ fn a_key_that_would_change_a_score_is_not_passed_over() {
 }
 
 #[test]
-fn a_changed_file_is_named_with_both_digests() {
-    for name in ["model.onnx", "tokenizer.json"] {
-        let folder = folder(&manifest());
+fn one_changed_bit_of_any_listed_file_is_named_with_both_digests() {
+    let mut manifest = manifest();
+    manifest["files"]["labels.txt"] = json!(Digest::of(b"Rent").to_string());
+    for name in ["model.onnx", "tokenizer.json", "labels.txt"] {
+        let folder = folder(&manifest);
+        std::fs::write(folder.path().join("labels.txt"), "Rent").unwrap();
         let bundle = Bundle::load(folder.path()).unwrap();
-        std::fs::write(folder.path().join(name), "changed").unwrap();
+        let path = folder.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
         let message = error(folder.path());
-        let expected = manifest()["files"][name].as_str().unwrap().to_owned();
-        for part in [name, &expected, &Digest::of(b"changed").to_string()] {
+        let expected = manifest["files"][name].as_str().unwrap().to_owned();
+        for part in [name, &expected, &Digest::of(&bytes).to_string()] {
             assert!(message.contains(part), "{message}");
         }
         // What changes after the check is not run either.
-        let read =
-            if name == "model.onnx" { bundle.model_bytes() } else { bundle.tokenizer_bytes() };
-        assert!(read.is_err());
+        match name {
+            "model.onnx" => assert!(bundle.model_bytes().is_err()),
+            "tokenizer.json" => assert!(bundle.tokenizer_bytes().is_err()),
+            _ => {}
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn check(draft: &Draft, known: Option<Known<'_>>, report: &mut Report
     columns(draft, report);
     super::columns::check(draft, report);
     super::redaction::check(draft, known.map(|known| known.labels), report);
+    super::claims::check(draft, report);
     limits(draft, report);
     super::rules::check(draft, report);
     if let Some(known) = known {
@@ -225,6 +226,15 @@ fn limits(draft: &Draft, report: &mut Report<'_>) {
                 "/delivery/transaction_timeout_ms",
                 format!("{timeout} ms end before the next commit is due"),
                 format!("above delivery.commit_interval_ms ({})", delivery.commit_interval_ms),
+            );
+        }
+        let budget = delivery.reject_budget;
+        let window = u64::try_from(budget.window_deliveries).unwrap_or(u64::MAX);
+        if budget.rejects_min > window {
+            report.at(
+                "/delivery/reject_budget/rejects_min",
+                format!("no window of {window} deliveries has {} rejects", budget.rejects_min),
+                format!("at most delivery.reject_budget.window_deliveries ({window})"),
             );
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use super::pipeline::{AttributeSpec, FieldKind, FieldSpec};
+use super::pipeline::{AttributeSpec, DateOrder, FieldKind, FieldSpec};
 use super::problem::Report;
 use super::rules::{REGEX_HINT, regular};
 
@@ -36,8 +36,14 @@ impl Checker<'_, '_> {
     fn field(&mut self, field: &FieldSpec) {
         self.source(field);
         self.twice("/labels", field.all_labels());
+        self.twice("/keys", field.keys.iter().map(String::as_str));
+        if !field.zone_keys.is_empty() && field.zone.is_none() {
+            let hint = "set `zone` for timestamps whose document names none";
+            self.at("/zone_keys", "a timestamp without `zone` is no moment", hint);
+        }
         self.near(field);
         self.kind(field.kind, field.zone.is_some(), &field.choices);
+        self.date_order(field.kind, field.date_order);
         for (index, pattern) in field.patterns.iter().enumerate() {
             let key = format!("/patterns/{index}");
             match regular(pattern) {
@@ -48,8 +54,10 @@ impl Checker<'_, '_> {
                 Ok(_) => {}
             }
         }
-        if let Some(Err(problem)) = field.unless.as_deref().map(regular) {
-            self.at("/unless", problem, REGEX_HINT);
+        for (key, regex) in [("/unless", &field.unless), ("/unless_around", &field.unless_around)] {
+            if let Some(Err(problem)) = regex.as_deref().map(regular) {
+                self.at(key, problem, REGEX_HINT);
+            }
         }
         if matches!(field.kind, FieldKind::Negated | FieldKind::Label) {
             let problem = format!("`{}` says something of a value, and is none", field.kind.name());
@@ -64,6 +72,7 @@ impl Checker<'_, '_> {
             ("label", field.label.is_some()),
             ("labels", !field.labels.is_empty()),
             ("head", field.head.is_some()),
+            ("keys", !field.keys.is_empty()),
             ("patterns", !field.patterns.is_empty()),
         ];
         let given: Vec<_> = given.iter().filter(|(_, is)| *is).map(|(key, _)| *key).collect();
@@ -76,7 +85,7 @@ impl Checker<'_, '_> {
         }
         match given.as_slice() {
             [] => {
-                let hint = "add `label`, `labels`, `head` or `patterns`";
+                let hint = "add `label`, `labels`, `head`, `keys` or `patterns`";
                 self.at("", "the field has no source of values", hint);
             }
             ["head"] if field.kind != FieldKind::Class => {
@@ -90,7 +99,7 @@ impl Checker<'_, '_> {
             [one] if field.kind == FieldKind::Class && *one != "head" => {
                 self.at("/type", format!("`{one}` gives no class"), "name a `head`");
             }
-            [_] => {}
+            [_] | ["keys", "patterns"] => {}
             [first, others @ ..] => {
                 for other in others {
                     let problem = format!("the values come from `{first}` already");
@@ -143,6 +152,13 @@ impl Checker<'_, '_> {
         }
     }
 
+    fn date_order(&mut self, kind: FieldKind, order: Option<DateOrder>) {
+        if order.is_some() && !matches!(kind, FieldKind::Date | FieldKind::Timestamp) {
+            let problem = format!("the type is `{}`", kind.name());
+            self.at("/date_order", problem, "`date_order` is for `date` and `timestamp`");
+        }
+    }
+
     fn choices(&mut self, choices: &BTreeMap<String, Vec<String>>) {
         let mut taken: BTreeMap<String, &str> = BTreeMap::new();
         for (choice, words) in choices {
@@ -187,6 +203,7 @@ impl Checker<'_, '_> {
 
     fn attribute(&mut self, attribute: &AttributeSpec, field: &FieldSpec) {
         self.kind(attribute.kind, attribute.zone.is_some(), &attribute.choices);
+        self.date_order(attribute.kind, attribute.date_order);
         self.twice("/labels", attribute.all_labels());
         if attribute.label.is_some() && !attribute.labels.is_empty() {
             self.at("/labels", "the values come from `label` already", "keep one source");
@@ -254,6 +271,68 @@ fn sections(draft: &Draft, report: &mut Report<'_>) {
                 let problem = format!("`{heading}` opens `{first}` already");
                 report.at(&at, problem, "let each heading open one section");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::fixture::{GOOD, folder};
+    use crate::config::load;
+
+    /// Asserts what is said of a good pipeline whose column `title` is written so.
+    fn check(column: &str, expected: &[&str]) {
+        let text = GOOD.replacen("    label: Document Name\n    type: text\n", column, 1);
+        let root = folder(&text);
+        let found = load(&root.path().join("leases")).err().unwrap_or_default();
+        let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len(), "{told:?}");
+        for (line, expected) in told.iter().zip(expected) {
+            assert!(line.ends_with(expected), "{line}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn keys_are_a_source_beside_patterns_only() {
+        check("    keys: [level]\n    patterns: [a]\n    type: text\n", &[]);
+        check("    keys: [level]\n    type: text\n", &[]);
+        check(
+            "    label: Parties\n    keys: [level]\n    type: text\n",
+            &["10: fields[0].keys: the values come from `label` already; keep one source"],
+        );
+        check(
+            "    keys: [level, level]\n    type: text\n",
+            &["9: fields[0].keys: `level` stands here twice; keep one of them"],
+        );
+    }
+
+    #[test]
+    fn the_order_of_dates_and_keys_of_zones_are_for_what_has_them() {
+        check("    label: Parties\n    type: date\n    date_order: day_first\n", &[]);
+        check(
+            "    label: Parties\n    type: text\n    date_order: day_first\n",
+            &[
+                "11: fields[0].date_order: the type is `text`; `date_order` is for `date` and `timestamp`",
+            ],
+        );
+        check(
+            "    keys: [t]\n    type: timestamp\n    zone_keys: [tz]\n",
+            &[
+                "11: fields[0].zone_keys: a timestamp without `zone` is no moment; set `zone` for timestamps whose document names none",
+            ],
+        );
+    }
+
+    #[test]
+    fn expressions_that_cannot_be_read_are_told_with_their_key() {
+        for key in ["unless", "unless_around"] {
+            let field =
+                format!("  - name: mode\n    label: Parties\n    type: text\n    {key}: '['\n");
+            let yaml = GOOD.replace("fields:\n", &format!("fields:\n{field}"));
+            let root = folder(&yaml);
+            let problems = load(&root.path().join("leases")).err().unwrap_or_default();
+            let keys: Vec<_> = problems.iter().map(|one| one.key.as_str()).collect();
+            assert!(keys.contains(&format!("fields[0].{key}").as_str()), "{keys:?}");
         }
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One typed column. Its values come from exactly one source: `label`, `labels`, `head` or
-/// `patterns`; a column of type `section` has none, since the headings themselves are its source.
+/// One typed column. Its values come from exactly one source: `label`, `labels`, `head`, or `keys`
+/// and `patterns`; a column of type `section` has none, since the headings themselves are its source.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FieldSpec {
@@ -28,6 +28,14 @@ pub struct FieldSpec {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub head: Option<String>,
+    /// Keys of a text that is one JSON object, such as a line of a log: `level`, or `log.level` for
+    /// a key of that name or else `level` in the object `log`. The value is the string's content
+    /// as it is written, a number or a boolean; its confidence is 1. Unlike a pattern, a key does
+    /// not take what lies deeper under the same name. A single column takes the first key that
+    /// gives a value, and `patterns` only where none does.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub keys: Vec<String>,
     /// Regular expressions of the crate `regex` (linear time, no look-around) that are searched
     /// in the text. The value is the group named `value`, or the whole match; its confidence is 1.
     /// A single column takes the first match of the first pattern that has one, a list all
@@ -39,6 +47,13 @@ pub struct FieldSpec {
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub unless: Option<String>,
+    /// Regular expression of the crate `regex` that is searched in the sentence of each value, at
+    /// most 100 bytes to either side, in which the value itself is written `<>`: a value around
+    /// which it matches is left out, as if it had not been found. So the age of a patient's
+    /// brother is not the patient's: `\bbrother\b[^.,]*<>`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub unless_around: Option<String>,
     /// Least confidence of a value; one below it is left out, as if it had not been found. The
     /// rule `confidence_at_least` sends the document to review instead.
     #[serde(default)]
@@ -58,11 +73,21 @@ pub struct FieldSpec {
     #[serde(default)]
     pub near: Option<String>,
     /// For timestamps: the offset from UTC of those that name none, such as `Z` or `+02:00`. With
-    /// it the column holds moments (`timestamp-micros`); without it, dates with times of day as
+    /// it the column holds moments (`timestamp-micros`), and one that names a zone which cannot be
+    /// told (`IST` is India, Ireland or Israel) gives no value; without it, dates with times of day as
     /// they are written (`local-timestamp-micros`), offsets left out.
     #[serde(default)]
     #[schemars(regex(pattern = r"^(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])$"))]
     pub zone: Option<String>,
+    /// For timestamps with `zone`: keys, as in `keys`, under which a JSON object names the zone of
+    /// its timestamps ("Europe/Berlin"); it goes before `zone`.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    pub zone_keys: Vec<String>,
+    /// For dates and timestamps in numbers ("5/1/2024"): `month_first`, the US order and the
+    /// default, or `day_first`. A date that only the other order gives is read by it.
+    #[serde(default)]
+    pub date_order: Option<DateOrder>,
     /// For type `choice`: each value of the column with the words that stand for it, such as
     /// `female: [female, woman, girl]`. Words are matched whole, case ignored.
     #[serde(default)]
@@ -81,13 +106,17 @@ impl FieldSpec {
             label: Some(label.into()),
             labels: Vec::new(),
             head: None,
+            keys: Vec::new(),
             patterns: Vec::new(),
             unless: None,
+            unless_around: None,
             confidence_min: None,
             kind,
             many: false,
             near: None,
             zone: None,
+            zone_keys: Vec::new(),
+            date_order: None,
             choices: BTreeMap::new(),
             attributes: Vec::new(),
         }
@@ -133,6 +162,9 @@ pub struct AttributeSpec {
     #[serde(default)]
     #[schemars(regex(pattern = r"^(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])$"))]
     pub zone: Option<String>,
+    /// As `date_order` of a field.
+    #[serde(default)]
+    pub date_order: Option<DateOrder>,
     /// As `choices` of a field.
     #[serde(default)]
     pub choices: BTreeMap<String, Vec<String>>,
@@ -149,6 +181,7 @@ impl AttributeSpec {
             required: false,
             kind,
             zone: None,
+            date_order: None,
             choices: BTreeMap::new(),
         }
     }
@@ -157,6 +190,17 @@ impl AttributeSpec {
     pub fn all_labels(&self) -> impl Iterator<Item = &str> {
         self.label.iter().chain(&self.labels).map(String::as_str)
     }
+}
+
+/// The order of day and month in dates in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DateOrder {
+    /// Month, day, year: the US order.
+    #[default]
+    MonthFirst,
+    /// Day, month, year.
+    DayFirst,
 }
 
 /// How words become a value.
@@ -170,7 +214,7 @@ pub enum FieldKind {
     /// A party to a contract: as text, but roles and pronouns ("the Licensor", "we") give no
     /// value, and defined terms ("Acme") only where the text gives no name.
     Party,
-    /// A calendar date; US order where digits are ambiguous.
+    /// A calendar date; `date_order` says how digits are read that are ambiguous.
     Date,
     /// An ISO 8601 duration.
     Duration,
@@ -179,7 +223,8 @@ pub enum FieldKind {
     /// The name of the class that a head of the model sorts the document into.
     Class,
     /// A date with a time of day: ISO 8601, RFC 3339, RFC 5424, RFC 3164 and log4j forms, Apache's
-    /// access log, seconds or milliseconds since 1970. One without a year (RFC 3164) takes the
+    /// access log, seconds or milliseconds since 1970, "5/1/2024 9:07 PM". Zones are offsets,
+    /// abbreviations that mean one offset (`CET`), and IANA names (`Europe/Berlin`). One without a year (RFC 3164) takes the
     /// last year that does not put it after the timestamp of its Kafka message, and is unread
     /// without one.
     Timestamp,

@@ -39,6 +39,8 @@ pub struct Flow {
     pub record_schema: String,
     /// File of that schema.
     pub record_schema_path: PathBuf,
+    /// Where work on a range ends: by partition, one past its last offset. `None`: never.
+    pub ends: Option<BTreeMap<i32, i64>>,
     places: Places,
 }
 
@@ -47,6 +49,32 @@ impl Flow {
     pub fn group(&self) -> String {
         let named = self.pipeline.input.group.clone();
         named.unwrap_or_else(|| format!("sluice.{}", self.pipeline.name))
+    }
+
+    /// The flow in a group of its own, for work on `range` once more, with outputs called `name`.
+    #[must_use]
+    pub fn in_group_of(mut self, name: &str, range: &str) -> Self {
+        let group = format!("{}.{}", self.group(), self.again_id(name, range));
+        self.pipeline.input.group = Some(group);
+        self
+    }
+
+    /// The flow with `.NAME` behind every output topic.
+    #[must_use]
+    pub fn to_outputs(mut self, name: &str) -> Self {
+        let output = &mut self.pipeline.output;
+        let topics = [&mut output.record_topic, &mut output.review_topic, &mut output.reject_topic];
+        for topic in topics.into_iter().chain(&mut output.audit_topic) {
+            topic.extend([".", name]);
+        }
+        self
+    }
+
+    /// Names work on `range` with outputs called `name`: the same for the same.
+    pub fn again_id(&self, name: &str, range: &str) -> String {
+        let parts = [("pipeline", &*self.pipeline.name), ("output", name), ("range", range)];
+        let digest = Digest::of_parts(parts.map(|(key, value)| (key, value.as_bytes())));
+        format!("again.{name}.{}", digest.short())
     }
 
     /// Languages (ISO 639-1) that are extracted: the pipeline's own, or the model's.
@@ -131,6 +159,7 @@ pub fn load(dir: &Path) -> Result<Flow, Vec<Problem>> {
                     bundle,
                     record_schema,
                     record_schema_path,
+                    ends: None,
                     places: read.places,
                 });
             }

@@ -39,10 +39,24 @@ pub struct Multilabel {
 pub struct Entities {
     /// Name of the head.
     pub name: String,
+    /// What it labels.
+    #[serde(default)]
+    pub words: WordUnit,
     /// From a span's features to its confidence.
     pub calibration: EntityCalibration,
     /// Labels in the order of their columns.
     pub labels: Vec<EntityLabel>,
+}
+
+/// What an [`Entities`] head labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WordUnit {
+    /// Words of the tokenizer, for which each sign of punctuation is one.
+    #[default]
+    Tokenizer,
+    /// What stands between white space, but for signs that open before it or close behind it.
+    WhiteSpace,
 }
 
 /// A head with one column a class.

@@ -232,7 +232,7 @@ fn a_column_has_one_source_that_fits_its_type() {
     check_title(
         "    type: text\n",
         &[
-            "8: fields[0]: the field has no source of values; add `label`, `labels`, `head` or `patterns`",
+            "8: fields[0]: the field has no source of values; add `label`, `labels`, `head`, `keys` or `patterns`",
         ],
     );
     check_title(
@@ -432,16 +432,12 @@ fn limits_that_contradict_each_other_are_told() {
     );
     check(
         "version: 1\n",
-        "version: 1\nlimits:\n  in_flight_bytes_max: 1000\n",
+        "version: 1\nlimits:\n  in_flight_bytes_max: 1000\ndelivery:\n  transaction_timeout_ms: 1000\n  \
+         commit_interval_ms: 1000\n  reject_budget:\n    rejects_min: 201\n",
         &[
             "3: limits.in_flight_bytes_max: 1000 bytes hold no largest document; at least input.document_bytes_max (33554432)",
-        ],
-    );
-    check(
-        "version: 1\n",
-        "version: 1\ndelivery:\n  transaction_timeout_ms: 1000\n  commit_interval_ms: 1000\n",
-        &[
-            "3: delivery.transaction_timeout_ms: 1000 ms end before the next commit is due; above delivery.commit_interval_ms (1000)",
+            "5: delivery.transaction_timeout_ms: 1000 ms end before the next commit is due; above delivery.commit_interval_ms (1000)",
+            "8: delivery.reject_budget.rejects_min: no window of 200 deliveries has 201 rejects; at most delivery.reject_budget.window_deliveries (200)",
         ],
     );
 }

@@ -5,10 +5,12 @@
 //! ([`pipeline`]); where it runs stands in flags and `SLUICE_*` variables ([`settings`]); neither
 //! can say the other's things.
 
+pub mod admin;
 pub mod bundle;
 #[cfg(test)]
 mod bundle_tests;
 mod check;
+pub mod claims;
 mod columns;
 mod draft;
 mod fields;
@@ -20,14 +22,18 @@ mod labels;
 mod libraries;
 #[cfg(test)]
 mod load_tests;
+pub mod oauth;
 pub mod pipeline;
 mod problem;
 mod properties;
 pub mod redaction;
+mod registry;
 mod rules;
 pub mod samples;
+mod secrets;
 pub mod settings;
 mod shape;
+pub mod stores;
 mod yaml;
 
 pub use check::RESERVED_COLUMNS;

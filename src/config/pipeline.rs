@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use super::fields::{AttributeSpec, FieldKind, FieldSpec, FlagSpec, ValueType};
+use super::claims::Claims;
+pub use super::fields::{AttributeSpec, DateOrder, FieldKind, FieldSpec, FlagSpec, ValueType};
 use super::redaction::Redact;
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.
@@ -91,6 +92,9 @@ pub struct Input {
     #[serde(default = "default_parts_max")]
     #[schemars(range(min = 1))]
     pub parts_max: u32,
+    /// From where documents may be fetched that a message names instead of holding them.
+    #[serde(default)]
+    pub claims: Option<Claims>,
 }
 
 const fn default_document_bytes_max() -> usize {
@@ -157,6 +161,10 @@ pub struct TextLimits {
     /// Longest text, in UTF-8 bytes.
     #[schemars(range(min = 1))]
     pub text_bytes_max: usize,
+    /// Longest text, in tokens of the model; with the two limits above it bounds the memory of one
+    /// document.
+    #[schemars(range(min = 1))]
+    pub tokens_max: usize,
     /// A PDF with fewer characters that are not white space, per document, has no text layer.
     pub text_chars_min: usize,
     /// Address space of one text child, in bytes.
@@ -180,6 +188,8 @@ impl Default for TextLimits {
             pdf_engine: PdfEngine::Pdfium,
             pages_max: 2_000,
             text_bytes_max: 10 << 20,
+            // 500 a page on as many pages as a PDF may have.
+            tokens_max: 1_000_000,
             text_chars_min: 16,
             memory_bytes_max: 1 << 30,
             progress_timeout_ms: 10_000,
@@ -215,10 +225,13 @@ pub enum Otherwise {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rule {
-    /// The field has at least one value.
+    /// The field has at least one value, or one of the fields `or` has.
     Required {
         /// Column.
         field: String,
+        /// Columns that do instead: a report of a laboratory has no problem, but results.
+        #[serde(default)]
+        or: Vec<String>,
         /// What to do if not.
         #[serde(default)]
         otherwise: Otherwise,
@@ -336,6 +349,16 @@ pub struct Output {
     pub message_bytes_max: usize,
 }
 
+impl Output {
+    /// All output topics.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        [&self.record_topic, &self.review_topic, &self.reject_topic]
+            .into_iter()
+            .chain(&self.audit_topic)
+            .map(String::as_str)
+    }
+}
+
 fn default_schema() -> String {
     "record.avsc".to_owned()
 }
@@ -370,6 +393,8 @@ pub struct Delivery {
     /// Longest transaction, in milliseconds: a worker that dies in one blocks readers so long.
     #[schemars(range(min = 1_000, max = 900_000))]
     pub transaction_timeout_ms: u32,
+    /// How many rejects are too many: above it the flow is held until a person releases it.
+    pub reject_budget: RejectBudget,
 }
 
 impl Default for Delivery {
@@ -379,7 +404,32 @@ impl Default for Delivery {
             commit_interval_ms: 500,
             commit_deliveries_max: 1_000,
             transaction_timeout_ms: 15_000,
+            reject_budget: RejectBudget::default(),
         }
+    }
+}
+
+/// How many of the recent deliveries may be refused. Above it the flow is held: nothing more of it
+/// is committed, and what was not is worked on again once a person has released it. A delivery of
+/// many parts counts by the share of them that were refused.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RejectBudget {
+    /// Largest share of the recent deliveries that may be refused; 1 switches the budget off.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share_max: f64,
+    /// How many deliveries are the recent ones.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub window_deliveries: usize,
+    /// Fewer refused deliveries than these hold nothing up. So many in a row hold the flow
+    /// whatever the share, where their codes are in doubt, as `INFER_FAILED` and `TEXT_CRASHED` are.
+    #[schemars(range(min = 1))]
+    pub rejects_min: u64,
+}
+
+impl Default for RejectBudget {
+    fn default() -> Self {
+        Self { share_max: 0.5, window_deliveries: 200, rejects_min: 20 }
     }
 }
 
@@ -397,18 +447,29 @@ pub enum Guarantee {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes consumed and not yet committed; partitions pause above it.
+    /// Bytes consumed and not yet committed, and of documents that were fetched for claims and are
+    /// not yet prepared; partitions pause above it, less a largest document where claims are taken.
     #[schemars(range(min = 1))]
     pub in_flight_bytes_max: usize,
     /// Deliveries consumed and not yet committed; partitions pause above it.
     #[schemars(range(min = 1))]
     pub in_flight_deliveries_max: usize,
-    /// Tokens that wait for the model or are in it; no further document is prepared above it.
+    /// Tokens that wait for the model or are in it, 16 bytes of text counting for one at least; no
+    /// further part is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_tokens_max: usize,
-    /// Outcomes that wait for a commit; no further delivery is prepared above it.
+    /// Outcomes that wait for a commit, and parts of deliveries in preparation; no further delivery
+    /// is prepared above it.
     #[schemars(range(min = 1))]
     pub in_flight_outcomes_max: usize,
+    /// Documents of claims that are fetched at once.
+    #[schemars(range(min = 1, max = 256))]
+    pub claims_concurrent_max: usize,
+    /// Bytes of outcomes that wait for the other parts of their delivery or for a commit; no further
+    /// delivery is prepared above it, and a delivery whose parts' outcomes are larger together is
+    /// refused.
+    #[schemars(range(min = 1))]
+    pub in_flight_outcome_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -418,6 +479,8 @@ impl Default for Limits {
             in_flight_deliveries_max: 2_000,
             in_flight_tokens_max: 200_000,
             in_flight_outcomes_max: 20_000,
+            claims_concurrent_max: 8,
+            in_flight_outcome_bytes_max: 128 << 20,
         }
     }
 }

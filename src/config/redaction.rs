@@ -23,7 +23,7 @@ pub enum IdentifierKind {
     Place,
     /// A date of birth; always masked, since with any other date it tells an age above 89.
     BirthDate,
-    /// A day, or a day and a month; a year alone is none.
+    /// A day, a month or a holiday, in numbers or words; a year alone is none.
     Date,
     /// An age; only above 89 is it one that identifies.
     Age,
@@ -244,7 +244,7 @@ pub enum DatePolicy {
     /// The year stays: `1984` in the text, 1 January of it in a column of type `date`.
     #[default]
     Year,
-    /// All dates of one subject move by the same number of days, at most a year, that follows
+    /// All dates of one subject move by the same number of days, less than a year, that follows
     /// from the key; without a subject in the envelope, all dates of one document.
     Shift,
     /// `[DATE]` in the text; a column of type `date` has no value.

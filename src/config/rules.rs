@@ -49,9 +49,13 @@ impl Checker<'_, '_> {
 
     fn rule(&mut self, rule: &Rule) {
         match rule {
-            Rule::Required { field, otherwise: _ }
-            | Rule::ConfidenceAtLeast { field, confidence: _ }
-            | Rule::Readable { field } => {
+            Rule::Required { field, or, otherwise: _ } => {
+                self.field("/field", field, None);
+                for (index, other) in or.iter().enumerate() {
+                    self.field(&format!("/or/{index}"), other, None);
+                }
+            }
+            Rule::ConfidenceAtLeast { field, confidence: _ } | Rule::Readable { field } => {
                 self.field("/field", field, None);
             }
             Rule::NotBefore { field, other, otherwise: _ } => {

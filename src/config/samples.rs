@@ -14,8 +14,18 @@ use crate::types::Key;
 const RESOURCE_TYPE_WITHIN_BYTES: u64 = 64 << 10;
 
 /// The content type of a file, by its extension, and for JSON by whether it is a FHIR resource:
-/// what the bytes are is for `decode` to compare.
+/// what the bytes are is for `decode` to compare. `NAME.envelope.json` and `NAME.envelope.avro` are
+/// documents in an envelope.
 pub fn media_type_of(path: &Path) -> &'static str {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    for (ending, media_type) in [
+        (".envelope.json", "application/vnd.sluice.document+json"),
+        (".envelope.avro", "application/vnd.sluice.document+avro"),
+    ] {
+        if name.to_ascii_lowercase().ends_with(ending) {
+            return media_type;
+        }
+    }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match extension.to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
@@ -131,6 +141,9 @@ mod tests {
         check("a.hl7", "application/hl7-v2");
         check("a.docx", "application/octet-stream");
         check("pdf", "application/octet-stream");
+        check("a.envelope.json", "application/vnd.sluice.document+json");
+        check("a.Envelope.AVRO", "application/vnd.sluice.document+avro");
+        check("envelope.avro", "application/octet-stream");
     }
 
     #[test]

@@ -4,8 +4,6 @@
 //! environment only, since a command line can be read by every process of the machine, and no
 //! formatter prints them.
 
-use std::ffi::OsString;
-use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,8 +14,12 @@ use clap::{Args, ValueEnum};
 
 use super::flow::Flow;
 use super::libraries::{self, Library};
+use super::oauth;
 use super::pipeline::Guarantee;
 use super::properties::{self, Property};
+pub use super::registry::{Credentials, Registry, Tls};
+pub use super::secrets::{Renewed, Secret, secret};
+use super::stores::Stores;
 use crate::failpoint::{self, Plant};
 use crate::types::Key;
 
@@ -30,6 +32,9 @@ pub struct Settings {
     /// The schema registry, if any.
     #[command(flatten)]
     pub registry: Registry,
+    /// The stores that claims name.
+    #[command(flatten)]
+    pub stores: Stores,
     /// What does the work.
     #[command(flatten)]
     pub compute: Compute,
@@ -57,34 +62,8 @@ impl SettingsError {
     }
 }
 
-/// A secret of the environment; no formatter prints it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Marks `secret` as one.
-    pub const fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret itself, for the one who asks for it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Gives the secret up, to the one who needs it.
-    pub fn into_inner(self) -> String {
-        self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-/// The key of redaction for `flows`, from the variable `SLUICE_REDACT_KEY`; `None` where none of
+/// The key of redaction for `flows`, from `SLUICE_REDACT_KEY` or the file that
+/// `SLUICE_REDACT_KEY_FILE` names; `None` where none of
 /// them redacts.
 pub fn redact_key<'a>(
     flows: impl IntoIterator<Item = &'a Flow>,
@@ -93,10 +72,10 @@ pub fn redact_key<'a>(
     let Some(flow) = flows.into_iter().find(|flow| flow.pipeline.redact.is_some()) else {
         return Ok(None);
     };
-    let given = std::env::var_os(NAME).map(OsString::into_encoded_bytes);
+    let given = secret(NAME)?;
     let wrong = |problem: String| Err(SettingsError::new(NAME, problem));
     let made = "make one with `openssl rand -hex 32` and keep it: with another key nothing joins";
-    match given.as_deref() {
+    match given.as_ref().map(|secret| secret.reveal().as_bytes()) {
         None => {
             let name = &flow.pipeline.name;
             wrong(format!("is missing, and the pipeline `{name}` redacts; {made}"))
@@ -119,6 +98,12 @@ pub fn planted_faults() -> Result<Vec<Plant>, SettingsError> {
     let given = if cfg!(feature = "failpoints") { std::env::var_os(NAME) } else { None };
     let text = given.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
     failpoint::parse(&text).map_err(|error| SettingsError::new(NAME, error.to_string()))
+}
+
+/// Whether the guard of document text in logs is to be lifted; never unless the program was built
+/// with the feature `failpoints`, for the test that proves its own search.
+pub fn is_unguarded() -> bool {
+    cfg!(feature = "failpoints") && std::env::var_os("SLUICE_UNGUARDED").is_some()
 }
 
 /// The brokers and how to speak to them.
@@ -145,8 +130,9 @@ pub struct Kafka {
     /// Protocol of the consumer group
     #[arg(long, env = "SLUICE_GROUP_PROTOCOL", value_enum, default_value_t)]
     pub group_protocol: GroupProtocol,
-    /// A librdkafka property, such as security.protocol=ssl; may stand several times. Secrets:
-    /// set `SLUICE_KAFKA_SASL_PASSWORD` for sasl.password, and so on
+    /// A librdkafka property, such as security.protocol=ssl; may stand several times. Secrets come
+    /// by variables only: `SLUICE_KAFKA_SASL_PASSWORD` is sasl.password, and
+    /// `SLUICE_KAFKA_SASL_PASSWORD_FILE` names a file that holds it
     #[arg(long = "kafka", value_name = "KEY=VALUE", value_parser = properties::parse)]
     pub properties: Vec<Property>,
 }
@@ -164,11 +150,12 @@ pub enum GroupProtocol {
 }
 
 impl Kafka {
-    /// Librdkafka properties of the flags and of the variables `SLUICE_KAFKA_*`; a variable wins.
+    /// Librdkafka properties of the flags and of the variables `SLUICE_KAFKA_*`, checked together;
+    /// a variable wins.
     pub fn properties(&self) -> Result<Vec<Property>, SettingsError> {
         let mut all = self.properties.clone();
         all.extend(properties::from_environment(std::env::vars_os())?);
-        Ok(all)
+        oauth::settled(all)
     }
 
     /// The transactional id of `flow`: prefix, pipeline and instance, so that a worker that comes
@@ -202,66 +189,6 @@ fn instance(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The schema registry.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Schema registry")]
-pub struct Registry {
-    /// URL of a registry with the Confluent API; without one, Avro goes out in single-object
-    /// encoding. Credentials: `SLUICE_REGISTRY_USER` and `SLUICE_REGISTRY_PASSWORD`
-    #[arg(long = "registry", env = "SLUICE_REGISTRY", value_name = "URL", value_parser = url)]
-    pub url: Option<String>,
-}
-
-/// Credentials for HTTP basic authentication (RFC 7617).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// User.
-    pub user: String,
-    /// Password.
-    pub password: Secret,
-}
-
-impl Registry {
-    /// Credentials of the environment; `None` where there are none.
-    pub fn credentials(&self) -> Result<Option<Credentials>, SettingsError> {
-        const USER: &str = "SLUICE_REGISTRY_USER";
-        const PASSWORD: &str = "SLUICE_REGISTRY_PASSWORD";
-        let read = |name: &str| match std::env::var_os(name).map(OsString::into_string) {
-            None => Ok(None),
-            Some(Ok(value)) => Ok(Some(value)),
-            Some(Err(_)) => Err(SettingsError::new(name, "is not UTF-8")),
-        };
-        match (read(USER)?, read(PASSWORD)?) {
-            (None, None) => Ok(None),
-            (Some(user), Some(password)) => {
-                Ok(Some(Credentials { user, password: Secret::new(password) }))
-            }
-            (Some(_), None) => {
-                Err(SettingsError::new(PASSWORD, format!("is missing beside {USER}")))
-            }
-            (None, Some(_)) => {
-                Err(SettingsError::new(USER, format!("is missing beside {PASSWORD}")))
-            }
-        }
-    }
-}
-
-/// A URL without credentials and without a slash at its end.
-fn url(text: &str) -> Result<String, String> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err("not a URL; write it as http://host:port".to_owned());
-    };
-    if !matches!(scheme, "http" | "https") {
-        return Err(format!("`{scheme}` is not spoken; use http or https"));
-    }
-    if rest.split('/').next().unwrap_or_default().contains('@') {
-        return Err("credentials in a URL end in logs; set SLUICE_REGISTRY_USER and \
-                    SLUICE_REGISTRY_PASSWORD"
-            .to_owned());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
 /// What does the work.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Model and text")]
@@ -275,6 +202,10 @@ pub struct Compute {
     /// Child processes that read PDF [default: one per core]
     #[arg(long, env = "SLUICE_TEXT_CHILDREN", value_name = "COUNT")]
     pub text_children: Option<NonZeroUsize>,
+    /// Walls around the processes that read PDF and HTML: no files, no network, no other system
+    /// calls
+    #[arg(long, env = "SLUICE_TEXT_SANDBOX", value_enum, default_value_t)]
+    pub text_sandbox: Sandbox,
     /// Shared library of ONNX Runtime [default: in `lib` beside the executable or above]
     #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
@@ -291,6 +222,18 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU, by the CUDA provider of ONNX Runtime
     Cuda,
+}
+
+/// What to do where the kernel lacks a wall around text children.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// The worker does not start without Landlock and seccomp
+    Required,
+    /// What the kernel has is raised, and what it lacks is told in the log
+    #[default]
+    BestEffort,
+    /// None is raised; to find out whether a wall is what stops an engine
+    Off,
 }
 
 impl Compute {
@@ -337,6 +280,15 @@ pub struct Service {
         value_parser = clap::value_parser!(u64).range(0..=3_600_000)
     )]
     pub drain_deadline_ms: u64,
+    /// Address of the admin port: what holds flows up, their release, a drain. Open only with a
+    /// token, in `SLUICE_ADMIN_TOKEN` or in the file that `SLUICE_ADMIN_TOKEN_FILE` names
+    #[arg(
+        long,
+        env = "SLUICE_ADMIN_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:9465"
+    )]
+    pub admin_listen: SocketAddr,
 }
 
 impl Service {
@@ -373,7 +325,7 @@ mod tests {
     use clap::{CommandFactory as _, Parser};
 
     use super::super::{fixture, load};
-    use super::{Settings, instance, url};
+    use super::{Settings, instance};
 
     #[derive(Parser, Debug)]
     struct Command {
@@ -388,27 +340,11 @@ mod tests {
 
     #[test]
     fn no_formatter_prints_the_value_of_a_property() {
-        let flags = ["x", "--brokers", "b:1", "--kafka", "sasl.password=hunter2"];
+        let flags = ["x", "--brokers", "b:1", "--kafka", "sasl.username=hunter2"];
         let command = Command::try_parse_from(flags).unwrap();
         let printed = format!("{command:?}");
-        assert!(printed.contains("sasl.password"), "{printed}");
+        assert!(printed.contains("sasl.username"), "{printed}");
         assert!(!printed.contains("hunter2"), "{printed}");
-    }
-
-    #[test]
-    fn a_refused_property_is_named_without_its_value() {
-        let flags = ["x", "--brokers", "b:1", "--kafka", "group.id=hunter2"];
-        let error = Command::try_parse_from(flags).unwrap_err().to_string();
-        assert!(error.contains("input.group"), "{error}");
-    }
-
-    #[test]
-    fn a_registry_url_carries_no_credentials() {
-        assert_eq!(url("http://host:8081/"), Ok("http://host:8081".to_owned()));
-        assert_eq!(url("https://host/apis/ccompat/v7").unwrap(), "https://host/apis/ccompat/v7");
-        for bad in ["host:8081", "ftp://host", "http://user:word@host:8081"] {
-            assert!(url(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

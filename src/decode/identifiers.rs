@@ -9,6 +9,27 @@ use crate::types::{Identifier, Sensitive};
 /// would be published.
 pub(super) const MAX: usize = 1_000;
 
+/// Words that every organization could be called by.
+const COMMON: [&str; 17] = [
+    "care",
+    "center",
+    "centre",
+    "clinic",
+    "department",
+    "doctor",
+    "facility",
+    "general",
+    "health",
+    "hospital",
+    "lab",
+    "laboratory",
+    "medical",
+    "medicine",
+    "pharmacy",
+    "practice",
+    "the",
+];
+
 /// Limit: identifiers of all documents of one body.
 pub(super) const ALL_MAX: usize = 100_000;
 
@@ -75,6 +96,21 @@ impl Collector {
         for piece in pieces.iter().filter(|piece| piece.chars().nth(1).is_some()) {
             self.add(Kind::Name, Some(piece));
         }
+    }
+
+    /// Adds the name of an organization as that of a place, but for one that any could have: "Lab",
+    /// "General Hospital".
+    pub(super) fn organization(&mut self, name: Option<&str>) {
+        let words = |name: &str| {
+            let words = name.split(|letter: char| !letter.is_alphanumeric());
+            let words = words.filter(|word| !word.is_empty()).map(str::to_lowercase);
+            words.collect::<Vec<_>>()
+        };
+        let is_own = |name: &&str| {
+            name.chars().filter(|letter| letter.is_alphabetic()).count() >= 4
+                && !words(name).iter().all(|word| COMMON.contains(&word.as_str()))
+        };
+        self.add(Kind::Address, name.filter(is_own));
     }
 
     /// Whether there are more than [`MAX`].

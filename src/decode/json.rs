@@ -1,23 +1,29 @@
-//! JSON envelope `-> Unwrapped`.
+//! JSON envelope `-> Opened`.
 //!
 //! ```json
 //! {"document_id": "lease-7", "content_type": "application/pdf", "content": "JVBERi0xLjc..."}
 //! {"document_id": "lease-8", "text": "This lease ..."}
+//! {"document_id": "lease-9", "content_type": "application/pdf", "uri": "s3://leases/9.pdf",
+//!  "size_bytes": 4194304, "sha256": "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7"}
 //! ```
 //!
 //! `content` is base64 (RFC 4648, section 4, padding optional) and needs `content_type`; `text` is
 //! the text itself, and its `content_type`, if any, must be a type of text (FHIR and HL7 v2
-//! among them). Exactly one of the two stands there. `document_id` is optional. Other keys are passed over, since
-//! senders add their own; a key that stands twice is refused. Deliberately quotes nothing of the
-//! body in a detail: kinds and places only.
+//! among them); `uri` names a document that lies elsewhere and needs `content_type`, `size_bytes`
+//! and `sha256`, see [`super::claims`]. Exactly one of the three stands there. `document_id` is
+//! optional. Other keys are passed over, since senders add their own; a key that stands twice is
+//! refused. Deliberately quotes nothing of the body in a detail: kinds and places only.
 
 use std::borrow::Cow;
 
 use base64::{DecodeError, Engine as _};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
-use super::{BASE64, Kind, Unwrapped, media, reject, within};
+use super::claims::Reference;
+use super::{BASE64, Kind, Opened, Unwrapped, media, reject, within};
+use crate::config::pipeline::Input;
 use crate::types::{Reject, RejectCode};
 
 #[derive(Deserialize)]
@@ -30,38 +36,72 @@ struct Body<'a> {
     content: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     text: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    uri: Option<Loose<Cow<'a, str>>>,
+    #[serde(default)]
+    size_bytes: Option<Loose<u64>>,
+    #[serde(borrow, default)]
+    sha256: Option<Loose<Cow<'a, str>>>,
 }
 
-/// Takes the envelope off. Base64 that would give more than `bytes_max` is not decoded.
-pub(super) fn unwrap(body: &[u8], bytes_max: usize) -> Result<Unwrapped<'_>, Reject> {
-    let body: Body<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+/// A value, or one of another type: beside a document, a sender may have put its own under such a
+/// key.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Loose<T> {
+    Fit(T),
+    Other(IgnoredAny),
+}
+
+impl<T> Loose<T> {
+    fn fit(self) -> Option<T> {
+        match self {
+            Self::Fit(value) => Some(value),
+            Self::Other(IgnoredAny) => None,
+        }
+    }
+}
+
+/// Takes the envelope off. Base64 that would give more than `input.document_bytes_max` is not
+/// decoded.
+pub(super) fn unwrap<'a>(body: &'a [u8], input: &Input) -> Result<Opened<'a>, Reject> {
+    let body: Body<'a> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let document_id = body.document_id;
-    match (body.content, body.text) {
-        (Some(content), None) => {
+    match (body.content, body.text, body.uri.and_then(Loose::fit)) {
+        (Some(content), None, None) => {
             let Some(content_type) = body.content_type else {
                 return Err(invalid("the JSON envelope has `content` but no `content_type`"));
             };
             // Four characters give three bytes; padding and line ends only make this too large.
             let bytes = content.trim_end_matches('=').len() / 4 * 3;
-            within(bytes, bytes_max)?;
+            within(bytes, input.document_bytes_max)?;
             let bytes = BASE64.decode(content.as_bytes()).map_err(|error| not_base64(&error))?;
-            let content_type = match content_type {
-                Cow::Borrowed(declared) => Cow::Borrowed(declared.as_bytes()),
-                Cow::Owned(declared) => Cow::Owned(declared.into_bytes()),
-            };
-            let kind = Kind::Declared(Some(content_type));
-            Ok(Unwrapped { document_id, kind, bytes: Cow::Owned(bytes) })
+            let kind = Kind::Declared(Some(as_bytes(content_type)));
+            Ok(Opened::Document(Unwrapped { document_id, kind, bytes: Cow::Owned(bytes) }))
         }
-        (None, Some(text)) => {
+        (None, Some(text), None) => {
             let known = media::of_text(body.content_type.as_deref())?;
-            let bytes = match text {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            };
-            Ok(Unwrapped { document_id, kind: Kind::Known(known), bytes })
+            let (kind, bytes) = (Kind::Known(known), as_bytes(text));
+            Ok(Opened::Document(Unwrapped { document_id, kind, bytes }))
         }
-        (Some(_), Some(_)) => Err(invalid("the JSON envelope has both `content` and `text`")),
-        (None, None) => Err(invalid("the JSON envelope has neither `content` nor `text`")),
+        (None, None, Some(uri)) => {
+            let content_type = body.content_type.map(as_bytes);
+            let size_bytes = body.size_bytes.and_then(Loose::fit);
+            let sha256 = body.sha256.and_then(Loose::fit);
+            let reference = Reference { document_id, content_type, uri, size_bytes, sha256 };
+            Ok(Opened::Claim(Box::new(reference.check(input)?)))
+        }
+        (None, None, None) => {
+            Err(invalid("the JSON envelope has none of `content`, `text` and `uri`"))
+        }
+        _ => Err(invalid("the JSON envelope has more than one of `content`, `text` and `uri`")),
+    }
+}
+
+fn as_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }
 

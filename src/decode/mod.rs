@@ -12,6 +12,9 @@
 //! - `application/vnd.sluice.document+json`: a JSON object, see [`json`];
 //! - `application/vnd.sluice.document+avro`: an Avro record, see [`avro`].
 //!
+//! An envelope may name its document by `uri`, `size_bytes` and `sha256` instead of holding it: a
+//! claim, whose bytes the room `claim` fetches; [`claimed`] goes on from there.
+//!
 //! The document is, by its type, one part; FHIR R4 (see [`fhir`]) or HL7 v2 (see [`hl7`]), a part
 //! for each document in it; or, with `input.split: log`, plain text or JSON lines, a part for each
 //! entry (see [`split`]).
@@ -23,6 +26,7 @@
 //! downstream carry it.
 
 pub mod avro;
+mod claims;
 pub mod fhir;
 pub mod hl7;
 mod identifiers;
@@ -40,6 +44,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use encoding_rs::Encoding;
 
+pub use self::claims::{Claimed, claimed};
 use self::media::Form;
 use crate::config::pipeline::{Envelope, Input, Split, Tombstone};
 use crate::error::{Fault, FaultClass};
@@ -65,6 +70,8 @@ pub enum Decoded {
     Tombstone,
     /// Its parts in order, at least one.
     Parts(Vec<Piece>),
+    /// The name of a document that is to be fetched.
+    Claim(Box<Claimed>),
 }
 
 /// One part of a delivery.
@@ -95,11 +102,19 @@ struct Content<'a> {
 pub trait Schemas {
     /// The schema of a registry id; `None` where nobody knows it.
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault>;
+
+    /// The schema of that id is none of an envelope: it is to be asked for again before long, since
+    /// a registry that was set up wrongly is mended.
+    fn doubt(&self, _id: u32) {}
 }
 
 impl Schemas for Client {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         self.schema_by_id(id)
+    }
+
+    fn doubt(&self, id: u32) {
+        self.forget(id);
     }
 }
 
@@ -114,6 +129,10 @@ impl Schemas for Known<'_> {
         };
         self.0.recall(id).ok_or_else(not_yet)
     }
+
+    fn doubt(&self, id: u32) {
+        self.0.forget(id);
+    }
 }
 
 /// With or without a registry; without, every id is unknown.
@@ -121,11 +140,21 @@ impl<S: Schemas> Schemas for Option<S> {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         self.as_ref().map_or(Ok(None), |schemas| schemas.writer_schema(id))
     }
+
+    fn doubt(&self, id: u32) {
+        if let Some(schemas) = self {
+            schemas.doubt(id);
+        }
+    }
 }
 
 impl<S: Schemas + ?Sized> Schemas for Arc<S> {
     fn writer_schema(&self, id: u32) -> Result<Option<Arc<Schema>>, Fault> {
         (**self).writer_schema(id)
+    }
+
+    fn doubt(&self, id: u32) {
+        (**self).doubt(id);
     }
 }
 
@@ -134,6 +163,14 @@ struct Unwrapped<'a> {
     document_id: Option<Cow<'a, str>>,
     kind: Kind<'a>,
     bytes: Cow<'a, [u8]>,
+}
+
+/// What an envelope holds.
+enum Opened<'a> {
+    /// The document.
+    Document(Unwrapped<'a>),
+    /// Its name.
+    Claim(Box<Claimed>),
 }
 
 /// What is said about the type of the bytes.
@@ -157,17 +194,19 @@ pub fn decode(
         return Ok(Err(reject(RejectCode::DocumentEmpty, "the message body has no bytes")));
     }
     let content_type = delivery.header("content-type").filter(|value| !value.is_empty());
-    let unwrapped = match envelope(input.envelope, content_type) {
-        Envelope::Json => json::unwrap(body, input.document_bytes_max),
-        Envelope::Avro => avro::unwrap(body, schemas)?,
-        Envelope::None | Envelope::Auto => Ok(Unwrapped {
+    let opened = match envelope(input.envelope, content_type) {
+        Envelope::Json => json::unwrap(body, input),
+        Envelope::Avro => avro::unwrap(body, schemas, input)?,
+        Envelope::None | Envelope::Auto => Ok(Opened::Document(Unwrapped {
             document_id: None,
             kind: Kind::Declared(content_type.map(Cow::Borrowed)),
             bytes: Cow::Borrowed(body),
-        }),
+        })),
     };
-    let pieces = unwrapped.and_then(|unwrapped| parts(unwrapped, delivery, input));
-    Ok(pieces.map(Decoded::Parts))
+    Ok(opened.and_then(|opened| match opened {
+        Opened::Document(unwrapped) => parts(unwrapped, delivery, input).map(Decoded::Parts),
+        Opened::Claim(claimed) => Ok(Decoded::Claim(claimed)),
+    }))
 }
 
 /// A null body without a key names nothing that could be erased.
@@ -247,6 +286,7 @@ fn whole(of: Unwrapped<'_>, media_type: MediaType, delivery: &Delivery) -> Piece
         bytes: Sensitive::new(of.bytes.into_owned()),
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     };
     Piece { part: Part::WHOLE, document: Ok(document) }
 }
@@ -272,6 +312,7 @@ fn piece(found: Found<'_>, number: u32, count: usize, (base, is_bare): (&str, bo
         bytes: Sensitive::new(content.bytes.into_owned()),
         range,
         identifiers: found.identifiers,
+        fetched_from: None,
     });
     Piece { part: Part { number, extent }, document }
 }

@@ -33,6 +33,7 @@ fn input(envelope: Envelope) -> Input {
         document_bytes_max: 64,
         entry_bytes_max: 32,
         parts_max: 3,
+        claims: None,
     }
 }
 
@@ -41,7 +42,7 @@ pub(super) fn roomy_input() -> Input {
     Input { document_bytes_max: 1000, entry_bytes_max: 1000, parts_max: 5, ..input(Envelope::Auto) }
 }
 
-fn delivery(body: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Delivery {
+pub(super) fn delivery(body: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Delivery {
     let header = |(name, value): &(&str, &[u8])| Header {
         name: (*name).to_owned(),
         value: Some(Sensitive::new(value.to_vec())),
@@ -62,7 +63,7 @@ fn decoded(delivery: &Delivery, envelope: Envelope) -> Result<Document, RejectCo
             assert_eq!(pieces.len(), 1);
             pieces.remove(0).document.map_err(|reject| reject.code)
         }
-        Decoded::Tombstone => panic!("a body is no tombstone"),
+        Decoded::Tombstone | Decoded::Claim(_) => panic!("a body holds its document"),
     }
 }
 
@@ -151,7 +152,7 @@ fn a_null_body_is_a_tombstone_if_it_names_something_or_means_nothing() {
     let mut of = delivery(None, &[]);
     let code = |of: &Delivery, input: &Input| match decode(of, input, &Shelf).unwrap() {
         Ok(Decoded::Tombstone) => None,
-        Ok(Decoded::Parts(_)) => panic!("no document"),
+        Ok(Decoded::Parts(_) | Decoded::Claim(_)) => panic!("no document"),
         Err(reject) => Some(reject.code),
     };
     let forward = input(Envelope::Auto);
@@ -235,7 +236,7 @@ fn split(body: &[u8], content_type: &str) -> Result<Vec<Told>, RejectCode> {
     let of = delivery(Some(body), &[("content-type", content_type.as_bytes())]);
     let input = Input { split: Split::Log, ..input(Envelope::Auto) };
     match decode(&of, &input, &Shelf).unwrap().map_err(|reject| reject.code)? {
-        Decoded::Tombstone => panic!("a body is no tombstone"),
+        Decoded::Tombstone | Decoded::Claim(_) => panic!("a body holds its document"),
         Decoded::Parts(pieces) => Ok(pieces
             .into_iter()
             .map(|piece| {

@@ -116,7 +116,8 @@ pub struct Report {
 
 /// Measures what `args` name and writes the figures to stdout, progress to stderr.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let report = measure(args, Launch::this_program(args.compute.pdfium().ok()))?;
+    let report =
+        measure(args, Launch::this_program(args.compute.pdfium().ok(), args.compute.text_sandbox))?;
     let mut out = io::stdout().lock();
     match args.format {
         Format::Json => {
@@ -235,6 +236,7 @@ fn original(
         bytes: Sensitive::new(bytes),
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     };
     match reader.text(&document, limits)? {
         Ok(text) => Ok(Some(text)),

@@ -76,7 +76,7 @@ impl Asker<'_> {
     }
 
     fn submit(&self, text: Text) -> Result<Option<Pending>> {
-        let chunks = match chunk::chunk(&text, self.tokenizer, self.bundle) {
+        let chunks = match chunk::chunk(&text, self.tokenizer, self.bundle, usize::MAX) {
             Ok(chunks) => chunks,
             Err(reject) if reject.code == RejectCode::TextEmpty => return Ok(None),
             Err(reject) => bail!("{}: {}", reject.code, reject.detail),

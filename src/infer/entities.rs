@@ -10,11 +10,13 @@ use std::ops::Range;
 use super::numbers::{argmax, count, log_softmax, logit, regression};
 use super::scores::Candidate;
 use crate::config::heads::EntityCalibration;
-use crate::types::{Chunks, Span};
+use crate::types::Span;
 
 /// What an entities head says of the words of a document.
 pub(super) struct Words<'a> {
-    chunks: &'a Chunks,
+    tokens: &'a [Span],
+    /// Tokens of each word.
+    ranges: Vec<Range<usize>>,
     /// Log-probabilities, one row a word, one column a tag: `O, B-1, I-1, B-2, I-2, ..`.
     scores: Vec<f64>,
     columns: usize,
@@ -24,19 +26,20 @@ impl<'a> Words<'a> {
     /// A word is told by its first token. `row` gives all logits of a token, `columns` says which
     /// are the head's.
     pub(super) fn new<'b>(
-        chunks: &'a Chunks,
+        tokens: &'a [Span],
+        ranges: Vec<Range<usize>>,
         columns: &Range<usize>,
         row: impl Fn(usize) -> &'b [f32],
     ) -> Self {
-        let mut scores = Vec::with_capacity(chunks.word_starts.len() * columns.len());
-        for first in &chunks.word_starts {
+        let mut scores = Vec::with_capacity(ranges.len() * columns.len());
+        for word in &ranges {
             let start = scores.len();
-            let logits = row(usize::try_from(*first).unwrap_or(usize::MAX));
+            let logits = row(word.start);
             let logits = logits.get(columns.clone()).unwrap_or_default();
             scores.extend(logits.iter().copied().map(f64::from));
             log_softmax(scores.get_mut(start..).unwrap_or_default());
         }
-        Self { chunks, scores, columns: columns.len() }
+        Self { tokens, ranges, scores, columns: columns.len() }
     }
 
     /// The spans in text order; their labels count from `first_label`.
@@ -116,13 +119,8 @@ impl<'a> Words<'a> {
 
     /// From the start of the first word to the end of the last.
     fn span(&self, words: &Range<usize>) -> Option<Span> {
-        let starts = &self.chunks.word_starts;
-        let first = usize::try_from(*starts.get(words.start)?).ok()?;
-        let end = match starts.get(words.end) {
-            Some(next) => usize::try_from(*next).ok()?,
-            None => self.chunks.tokens.len(),
-        };
-        let tokens = self.chunks.tokens.get(first..end)?;
+        let mine = self.ranges.get(words.clone())?;
+        let tokens = self.tokens.get(mine.first()?.start..mine.last()?.end)?;
         Some(Span { start: tokens.first()?.start, end: tokens.last()?.end })
     }
 }
@@ -149,29 +147,29 @@ fn spans(path: &[usize]) -> Vec<(usize, Range<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::Words;
     use crate::config::heads::EntityCalibration;
-    use crate::types::{Chunks, Span};
+    use crate::types::Span;
 
     const CALIBRATION: EntityCalibration =
         EntityCalibration { bias: 0.5, weights: [1.0, 0.25, -0.5] };
 
-    /// Words of one token each, ten bytes apart and nine long.
-    fn chunks(words: usize) -> Chunks {
-        let token = |index: usize| Span { start: 10 * index, end: 10 * index + 9 };
-        Chunks {
-            tokens: (0..words).map(token).collect(),
-            word_starts: (0..u32::try_from(words).unwrap()).collect(),
-            windows: Arc::new(Vec::new()),
-        }
+    /// Tokens ten bytes apart and nine long.
+    fn tokens(count: usize) -> Vec<Span> {
+        (0..count).map(|index| Span { start: 10 * index, end: 10 * index + 9 }).collect()
+    }
+
+    /// Words of one token each, the logits of which are `rows`.
+    fn words<'a>(tokens: &'a [Span], rows: &[&[f32]]) -> Words<'a> {
+        let ranges = (0..rows.len()).map(|index| index..index + 1).collect();
+        let columns = rows.first().map_or(0, |row| row.len());
+        Words::new(tokens, ranges, &(0..columns), |token| rows[token])
     }
 
     fn path(rows: &[&[f32]]) -> Vec<usize> {
-        Words::new(&chunks(rows.len()), &(0..rows[0].len()), |token| rows[token]).path()
+        words(&tokens(rows.len()), rows).path()
     }
 
     #[test]
@@ -195,11 +193,9 @@ mod tests {
 
     #[test]
     fn a_span_takes_its_words_from_first_token_to_last() {
-        let mut chunks = chunks(5);
-        // Words: token 0; tokens 1 and 2; tokens 3 and 4.
-        chunks.word_starts = vec![0, 1, 3];
+        let tokens = tokens(5);
         let rows = [[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [9.0; 3], [0.0, 0.0, 9.0], [9.0; 3]];
-        let words = Words::new(&chunks, &(0..3), |token| &rows[token]);
+        let words = Words::new(&tokens, vec![0..1, 1..3, 3..5], &(0..3), |token| &rows[token]);
         let found = words.candidates(7, CALIBRATION);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].label, found[0].span), (7, Span { start: 10, end: 49 }));
@@ -212,8 +208,7 @@ mod tests {
 
     #[test]
     fn a_text_without_words_has_no_spans() {
-        let chunks = chunks(0);
-        assert!(Words::new(&chunks, &(0..3), |_| &[]).candidates(0, CALIBRATION).is_empty());
+        assert!(words(&[], &[]).candidates(0, CALIBRATION).is_empty());
     }
 
     proptest! {
@@ -223,8 +218,9 @@ mod tests {
             rows in prop::collection::vec(prop::array::uniform5(-3_i8..4), 1..6),
         ) {
             let rows: Vec<[f32; 5]> = rows.iter().map(|row| row.map(f32::from)).collect();
-            let chunks = chunks(rows.len());
-            let words = Words::new(&chunks, &(0..5), |token| &rows[token]);
+            let rows: Vec<&[f32]> = rows.iter().map(|row| &row[..]).collect();
+            let tokens = tokens(rows.len());
+            let words = words(&tokens, &rows);
             let total = |path: &[usize]| -> f64 {
                 path.iter().enumerate().map(|(word, tag)| words.scores[word * 5 + tag]).sum()
             };

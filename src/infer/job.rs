@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::failpoint::Point;
 use crate::queue::FlowId;
 use crate::types::{Chunk, Reject, WindowScores};
 
@@ -39,6 +40,8 @@ pub struct Job {
 
 /// A job in work.
 pub(super) struct Open {
+    /// Where a test can plant a fault in it.
+    pub(super) point: Point,
     pub(super) model: usize,
     pub(super) windows: Arc<Vec<Chunk>>,
     cancelled: Arc<AtomicBool>,
@@ -54,10 +57,11 @@ struct State {
 }
 
 impl Open {
-    pub(super) fn new(job: Job) -> Self {
+    pub(super) fn new(job: Job, point: Point) -> Self {
         let left_count = job.windows.len();
         let scores = std::iter::repeat_with(|| None).take(left_count).collect();
         Self {
+            point,
             model: job.model,
             windows: job.windows,
             cancelled: job.cancelled,
@@ -122,6 +126,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::{Answer, Job, Open};
+    use crate::failpoint::Point;
     use crate::queue::FlowId;
     use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
 
@@ -149,7 +154,7 @@ mod tests {
             cancelled: Arc::clone(cancelled),
             done: Box::new(move |answer| answers.send(told(answer)).unwrap()),
         };
-        (Open::new(job), receiver)
+        (Open::new(job, Point::Inferred), receiver)
     }
 
     fn keep(open: &Open, window: usize) {

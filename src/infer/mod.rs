@@ -15,9 +15,10 @@ mod processor;
 mod scores;
 mod sentences;
 mod session;
+mod words;
 
 pub use job::{Answer, Done, Job};
-pub use pool::{Engine, Handle, Pool, Setup, Usage};
+pub use pool::{Engine, Handle, Pool, Setup, Usage, blank};
 pub use processor::cpu_class;
 pub use scores::{Candidate, Decoded, decode, findings};
 pub use session::{RowScores, RunError, Runtime, Session};

@@ -11,13 +11,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::job::{Answer, Job, Open};
+use super::job::{Answer, Done, Job, Open};
 use super::processor::cpu_class;
 use super::session::{RowScores, RunError, Runtime, Session};
 use crate::config::bundle::Bundle;
 use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
-use crate::queue::FairQueue;
+use crate::failpoint::{self, Point};
+use crate::queue::{FairQueue, FlowId};
 use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
 
 /// What a pool is made of.
@@ -176,8 +177,19 @@ impl Handle {
     /// Queues `job`. Never blocks: what is in flight is bounded where documents are admitted
     /// (`limits.in_flight_tokens_max`). On a closed pool the job ends as cancelled at once.
     pub fn submit(&self, job: Job) {
+        self.enqueue(job, Point::Inferred);
+    }
+
+    /// Queues the run of a [`blank`] window, to learn whether the model works at all. `done` is
+    /// called as that of a job is.
+    pub fn control(&self, flow: FlowId, model: usize, blank: Chunk, done: Done) {
+        let (windows, cancelled) = (Arc::new(vec![blank]), Arc::default());
+        self.enqueue(Job { flow, model, windows, cancelled, done }, Point::Controlled);
+    }
+
+    fn enqueue(&self, job: Job, point: Point) {
         let flow = job.flow;
-        let open = Arc::new(Open::new(job));
+        let open = Arc::new(Open::new(job, point));
         if open.windows.is_empty() {
             open.end(Answer::Scores(Vec::new()));
         }
@@ -230,7 +242,7 @@ fn warm(session: &mut Session, bundle: &Bundle) -> Result<(), RunError> {
 }
 
 /// A row without text, `tokens` long.
-fn blank(bundle: &Bundle, tokens: usize) -> Chunk {
+pub fn blank(bundle: &Bundle, tokens: usize) -> Chunk {
     let ids = Sensitive::new(vec![i64::from(bundle.window.first_id); tokens]);
     Chunk { ids, padded_tokens: tokens, tokens: 0..0, owned: 0..0 }
 }
@@ -280,7 +292,12 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
         return refuse(RejectCode::InferFailed, format!("no model {} is open", task.job.model));
     };
     let begun = Instant::now();
-    let mut attempt = || catch_unwind(AssertUnwindSafe(|| session.scores(&[chunk])));
+    let mut attempt = || {
+        if failpoint::pass_with(task.job.point, chunk.padded_tokens) {
+            return Ok(Err(RunError::Planted));
+        }
+        catch_unwind(AssertUnwindSafe(|| session.scores(&[chunk])))
+    };
     let result = match attempt() {
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "running a window failed; trying once more");

@@ -8,8 +8,9 @@ use std::ops::Range;
 use super::classes::Votes;
 use super::entities::Words;
 use super::multilabel::Page;
+use super::words;
 use crate::config::bundle::Bundle;
-use crate::config::heads::{Head, Multilabel, Placed};
+use crate::config::heads::{Head, Multilabel, Placed, WordUnit};
 use crate::types::{Chunks, Finding, FlagScore, Span, Text, WindowScores};
 
 /// A span that might carry the label.
@@ -85,8 +86,12 @@ pub fn decode(scores: &[WindowScores], chunks: &Chunks, text: &Text, bundle: &Bu
                 decode_multilabel(&mut decoded, &rows, (head, &placed), text);
             }
             Head::Entities(head) => {
+                let ranges = match head.words {
+                    WordUnit::Tokenizer => words::of_tokenizer(chunks),
+                    WordUnit::WhiteSpace => words::of_white_space(chunks, text),
+                };
                 let columns = &placed.token_columns;
-                let words = Words::new(chunks, columns, |token| rows.token(token));
+                let words = Words::new(&chunks.tokens, ranges, columns, |token| rows.token(token));
                 decoded.candidates.extend(words.candidates(first_label, head.calibration));
             }
             Head::Classes(head) => {

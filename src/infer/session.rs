@@ -17,7 +17,6 @@ use regex::bytes::Regex;
 use crate::config::bundle::Bundle;
 use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
-use crate::failpoint::{self, Point};
 use crate::types::Chunk;
 
 const INPUT_IDS: &str = "input_ids";
@@ -190,9 +189,6 @@ impl Session {
     ///
     /// Invariant: the worker passes one row. With more, int8 results depend on the company.
     pub fn scores(&mut self, rows: &[&Chunk]) -> Result<Vec<RowScores>, RunError> {
-        if failpoint::pass(Point::Inferred) {
-            return Err(RunError::Planted);
-        }
         let tokens = rows.iter().map(|row| row.padded_tokens).max().unwrap_or_default();
         let mut ids = Vec::with_capacity(rows.len() * tokens);
         let mut mask = Vec::with_capacity(rows.len() * tokens);

@@ -75,8 +75,9 @@ impl<T> State<T> {
 struct Entry<T> {
     offset: i64,
     size_bytes: usize,
-    /// Outcomes that it settled with; 0 while it is open.
+    /// Outcomes that it settled with, and their size in bytes; 0 while it is open.
     outcomes_count: usize,
+    outcome_bytes: usize,
     state: State<T>,
 }
 
@@ -124,10 +125,14 @@ pub struct InFlight {
     pub deliveries_count: usize,
     /// Their size in bytes.
     pub bytes: usize,
+    /// Bytes beside them that are reserved for documents which they claim.
+    pub claimed_bytes: usize,
     /// Of the deliveries, those that have ended and wait for a commit or are in one.
     pub settled_count: usize,
     /// Outcomes of those.
     pub outcomes_count: usize,
+    /// Size of those outcomes in bytes.
+    pub outcome_bytes: usize,
 }
 
 /// Knows, per assigned partition, which deliveries are open, settled, or in a commit.
@@ -140,6 +145,8 @@ pub struct Ledger<T> {
     in_flight: InFlight,
     /// Partition after which the next cut begins, so that none is starved.
     cut_after: Partition,
+    /// Nothing is cut while the flow is held.
+    is_held: bool,
 }
 
 impl<T> Default for Ledger<T> {
@@ -149,6 +156,7 @@ impl<T> Default for Ledger<T> {
             leases_count: 0,
             in_flight: InFlight::default(),
             cut_after: Partition::MIN,
+            is_held: false,
         }
     }
 }
@@ -203,18 +211,24 @@ impl<T> Ledger<T> {
         }
         let book = self.books.get_mut(&partition)?;
         book.next_offset = offset + 1;
-        book.entries.push_back(Entry { offset, size_bytes, outcomes_count: 0, state: State::Open });
+        book.entries.push_back(Entry {
+            offset,
+            size_bytes,
+            outcomes_count: 0,
+            outcome_bytes: 0,
+            state: State::Open,
+        });
         self.in_flight.deliveries_count += 1;
         self.in_flight.bytes += size_bytes;
         Some(Opened { ticket: Ticket { lease: book.lease.clone(), offset }, rewound_from })
     }
 
-    /// Ends a delivery with the outcomes of all its parts. False where the lease has died: the
+    /// Ends a delivery with the outcomes of all its parts, of so many bytes together. False where the lease has died: the
     /// outcomes are dropped, and the new owner makes them again.
     ///
     /// # Panics
     /// Where the delivery was settled before: two outcomes for one part must never be.
-    pub fn settle(&mut self, ticket: &Ticket, outcomes: Vec<T>) -> bool {
+    pub fn settle(&mut self, ticket: &Ticket, outcomes: Vec<T>, outcome_bytes: usize) -> bool {
         let Some(book) = self.books.get_mut(&ticket.lease.partition) else { return false };
         if book.lease.number != ticket.lease.number {
             return false;
@@ -225,7 +239,9 @@ impl<T> Ledger<T> {
         assert!(is_open, "offset {} settled twice or never opened", ticket.offset);
         if let Some(entry) = entry {
             self.in_flight.outcomes_count += outcomes.len();
+            self.in_flight.outcome_bytes += outcome_bytes;
             entry.outcomes_count = outcomes.len();
+            entry.outcome_bytes = outcome_bytes;
             entry.state = State::Settled(outcomes);
         }
         self.in_flight.settled_count += 1;
@@ -233,9 +249,12 @@ impl<T> Ledger<T> {
     }
 
     /// Takes the settled deliveries below the first open one of each partition, at most
-    /// `deliveries_max` of them; `None` where there is nothing. The caller ends the commit by
+    /// `deliveries_max` of them; `None` where there is nothing, or the flow is held. The caller ends the commit by
     /// [`Self::committed`], or keeps it and tries again; it must not cut another one before.
     pub fn cut(&mut self, deliveries_max: usize) -> Option<Commit<T>> {
+        if self.is_held {
+            return None;
+        }
         let mut groups = Vec::new();
         let mut room = deliveries_max;
         let (low, high): (Vec<_>, Vec<_>) =
@@ -271,13 +290,64 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// Whether `outcomes_max` outcomes or more wait for a commit, and a commit is possible or under
-    /// way. What waits behind an open delivery alone does not count: work that is held back could
+    /// Cuts nothing any more, until [`Self::release`].
+    pub const fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Cuts again.
+    pub const fn release(&mut self) {
+        self.is_held = false;
+    }
+
+    /// Whether the flow is held.
+    pub const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Drops what is consumed and not committed, under new leases, and gives the offset from which
+    /// each of their partitions is to be read again. `None` while a commit is under way: it may go
+    /// through, and what is in it must not be worked on twice.
+    pub fn restart(&mut self) -> Option<Vec<(Lease, i64)>> {
+        let is_moving = |book: &Book<T>| {
+            book.entries.iter().any(|entry| matches!(entry.state, State::InCommit))
+        };
+        if self.books.values().any(is_moving) {
+            return None;
+        }
+        let first = |book: &Book<T>| book.entries.front().map(|entry| entry.offset);
+        let behind: Vec<_> = self
+            .books
+            .iter()
+            .filter_map(|(partition, book)| Some((*partition, first(book)?)))
+            .collect();
+        let renewed =
+            behind.into_iter().map(|(partition, offset)| (self.assign(partition), offset));
+        Some(renewed.collect())
+    }
+
+    /// Whether `outcomes_max` outcomes or `outcome_bytes_max` bytes of them or more wait for a commit,
+    /// and a commit is possible or under way. What waits behind an open delivery alone does not
+    /// count: work that is held back could
     /// be what it waits for.
-    pub fn is_full(&self, outcomes_max: usize) -> bool {
+    pub fn is_full(&self, outcomes_max: usize, outcome_bytes_max: usize) -> bool {
         let is_moving =
             |book: &Book<T>| book.entries.front().is_some_and(|entry| !entry.state.is_open());
-        self.in_flight.outcomes_count >= outcomes_max && self.books.values().any(is_moving)
+        let InFlight { outcomes_count, outcome_bytes, .. } = self.in_flight;
+        (outcomes_count >= outcomes_max || outcome_bytes >= outcome_bytes_max)
+            && self.books.values().any(is_moving)
+    }
+
+    /// Reserves `bytes` beside what is in flight, where that stays within `bytes_max`. Where nothing
+    /// is reserved it always does: what is in flight may wait for just this.
+    fn reserve(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        let in_flight = &mut self.in_flight;
+        let has_room = in_flight.claimed_bytes == 0
+            || in_flight.all_bytes().saturating_add(bytes) <= bytes_max;
+        if has_room {
+            in_flight.claimed_bytes += bytes;
+        }
+        has_room
     }
 
     /// What is consumed and not yet committed.
@@ -312,6 +382,24 @@ impl<T> SharedLedger<T> {
         self.changed.notify_all();
     }
 
+    /// Waits at most `time` for room of `bytes` beside what is in flight, all within `bytes_max`;
+    /// where nothing else is reserved there always is. `None` where there was none.
+    pub fn reserve(
+        self: &Arc<Self>,
+        bytes: usize,
+        bytes_max: usize,
+        time: Duration,
+    ) -> Option<Reservation<T>> {
+        let mut has_room = false;
+        let ledger = self.lock();
+        let waited = self.changed.wait_timeout_while(ledger, time, |ledger| {
+            has_room = ledger.reserve(bytes, bytes_max);
+            !has_room
+        });
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        has_room.then(|| Reservation { ledger: Arc::clone(self), bytes })
+    }
+
     /// Waits at most `time` until `is_due` says so of what is in flight; returns its last answer.
     pub fn wait(&self, time: Duration, is_due: impl Fn(InFlight) -> bool) -> bool {
         let waited = self
@@ -322,11 +410,30 @@ impl<T> SharedLedger<T> {
     }
 }
 
+/// Bytes that are reserved beside the deliveries in flight; given back when this is dropped.
+pub struct Reservation<T> {
+    ledger: Arc<SharedLedger<T>>,
+    bytes: usize,
+}
+
+impl<T> Drop for Reservation<T> {
+    fn drop(&mut self) {
+        self.ledger.lock().in_flight.claimed_bytes -= self.bytes;
+        self.ledger.notify();
+    }
+}
+
 impl InFlight {
+    /// Bytes of deliveries and of what they claim.
+    pub const fn all_bytes(&self) -> usize {
+        self.bytes.saturating_add(self.claimed_bytes)
+    }
+
     fn release<T>(&mut self, entry: &Entry<T>) {
         self.deliveries_count -= 1;
         self.bytes -= entry.size_bytes;
         self.outcomes_count -= entry.outcomes_count;
+        self.outcome_bytes -= entry.outcome_bytes;
         if !entry.state.is_open() {
             self.settled_count -= 1;
         }

@@ -22,9 +22,10 @@ const DIGITS_MIN: usize = 5;
 const DIGITS_MAX: usize = 32;
 
 /// Words of a name that are no name by themselves.
-const PARTICLES: [&str; 28] = [
-    "al", "bin", "da", "de", "del", "den", "der", "di", "do", "dos", "dr", "du", "el", "ii", "iii",
-    "iv", "jr", "la", "le", "md", "miss", "mr", "mrs", "ms", "prof", "sr", "van", "von",
+const PARTICLES: [&str; 39] = [
+    "al", "and", "bin", "da", "de", "del", "den", "der", "di", "do", "doctor", "dos", "dr", "du",
+    "el", "ii", "iii", "iv", "jr", "la", "le", "md", "miss", "mr", "mrs", "ms", "np", "nurse",
+    "of", "pa", "phd", "prof", "resident", "rn", "sr", "the", "unit", "van", "von",
 ];
 
 /// A word of a text, and where.

@@ -17,6 +17,7 @@
 mod dates;
 mod extraction;
 mod identifiers;
+mod patterns;
 mod published;
 mod regions;
 mod replace;
@@ -44,8 +45,9 @@ const DOCUMENT: &str = "document id";
 const REPEAT_CONFIDENCE_MIN: f32 = 0.9;
 /// Fewer letters and digits are not looked for elsewhere: they stand for too much.
 const REPEAT_CHARS_MIN: usize = 4;
-/// Largest shift of dates, in days, either way.
-const SHIFT_DAYS_MAX: i32 = 365;
+/// Largest shift of dates, in days, either way: less than a year, after which a day without its
+/// year would be the same again.
+const SHIFT_DAYS_MAX: i32 = 364;
 
 /// Redacts the documents of one flow.
 pub struct Redactor {
@@ -372,7 +374,9 @@ fn age_above(body: &str, span: Span) -> Option<Span> {
     let lower = words.to_lowercase();
     let start = words.find(|letter: char| letter.is_ascii_digit());
     let Some(start) = start else {
-        let is_above = ["ninet", "hundred", "90s"].iter().any(|word| lower.contains(word));
+        let is_above = ["ninet", "hundred", "nonagenarian", "centenarian"]
+            .iter()
+            .any(|word| lower.contains(word));
         return is_above.then_some(span);
     };
     let rest = words.get(start..)?;

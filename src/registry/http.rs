@@ -1,41 +1,31 @@
 //! `path, body -> Answer`: the HTTP side of the registry client, with every limit named.
 //!
-//! Deliberately knows nothing of schemas. Redirects are not followed, so that credentials go to
-//! the configured host only.
-
-use std::time::Duration;
+//! Deliberately knows nothing of schemas.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
 
+use crate::config::settings::{Credentials, Tls};
 use crate::error::{Fault, FaultClass};
+use crate::http::{self, Patience, encoded};
 use crate::types::Sensitive;
 
 /// The media type of the Confluent API, version 1.
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-
-/// User name and password, RFC 7617.
-#[derive(Clone)]
-pub struct Auth {
-    /// User name; has no colon.
-    pub user: String,
-    /// Password.
-    pub password: Sensitive<String>,
-}
 
 /// Which registry, and how long to wait for it.
 #[derive(Clone)]
 pub struct Endpoint {
     /// Base URL, before `/subjects`; `http` or `https`.
     pub url: String,
-    /// Basic authentication, where the registry asks for it.
-    pub auth: Option<Auth>,
-    /// Longest time to connect, name resolution apart.
-    pub connect_timeout: Duration,
-    /// Longest time for one request from start to end, name resolution and connecting included.
-    pub total_timeout: Duration,
+    /// Who this client is, where the registry asks for it.
+    pub credentials: Option<Credentials>,
+    /// Certificates, for `https`.
+    pub tls: Tls,
+    /// How long to wait.
+    pub patience: Patience,
     /// Longest answer, in bytes.
     pub response_bytes_max: u64,
 }
@@ -46,9 +36,9 @@ impl Endpoint {
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            auth: None,
-            connect_timeout: Duration::from_secs(3),
-            total_timeout: Duration::from_secs(10),
+            credentials: None,
+            tls: Tls::default(),
+            patience: Patience::default(),
             response_bytes_max: 4 << 20,
         }
     }
@@ -58,7 +48,7 @@ impl Endpoint {
 pub(super) enum Answer {
     /// 200, with the body.
     Ok(Vec<u8>),
-    /// 404: no such id, subject or version.
+    /// 404 in the API's own words: no such id, subject or version.
     NotFound,
     /// Any other status.
     Refused(Refusal),
@@ -68,18 +58,27 @@ pub(super) enum Answer {
 pub(super) struct Refusal {
     status: StatusCode,
     message: String,
+    /// Whether the registry says so, and not something before it.
+    is_own: bool,
 }
 
 impl Refusal {
-    /// As a fault: 429 and 5xx may pass, all else needs a person.
+    /// As a fault: 429 and 5xx may pass, and so may what a proxy says while the registry is away:
+    /// a redirection, or a page that there is no such thing. All else needs a person.
     pub(super) fn fault(&self, doing: &str) -> Fault {
         let passes = self.status.is_server_error()
+            || self.status.is_redirection()
             || self.status == StatusCode::TOO_MANY_REQUESTS
-            || self.status == StatusCode::REQUEST_TIMEOUT;
+            || self.status == StatusCode::REQUEST_TIMEOUT
+            || (self.status == StatusCode::NOT_FOUND && !self.is_own);
         let class = if passes { FaultClass::Retry } else { FaultClass::Fatal };
         let hint = match self.status {
+            StatusCode::NOT_FOUND => {
+                "; not in the words of a registry's API: is the URL right, is a proxy before it?"
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                "; check the registry's user, password and rights"
+                "; check SLUICE_REGISTRY_USER and SLUICE_REGISTRY_PASSWORD, or SLUICE_REGISTRY_TOKEN, \
+                 and what they may do"
             }
             StatusCode::CONFLICT => "; only add fields with defaults, else use a new topic",
             _ => "",
@@ -93,7 +92,7 @@ impl Refusal {
 pub(super) struct Http {
     agent: Agent,
     base: String,
-    authorization: Option<Sensitive<String>>,
+    credentials: Option<Credentials>,
     response_bytes_max: u64,
 }
 
@@ -108,25 +107,31 @@ impl Http {
                  an optional path; user and password have settings of their own",
             ));
         }
-        let agent = Agent::config_builder()
-            .timeout_connect(Some(endpoint.connect_timeout))
-            .timeout_global(Some(endpoint.total_timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
-        let authorization = endpoint.auth.map(|auth| {
-            let pair = format!("{}:{}", auth.user, *auth.password);
-            Sensitive::new(format!("Basic {}", STANDARD.encode(pair)))
-        });
-        Ok(Self { agent, base, authorization, response_bytes_max: endpoint.response_bytes_max })
+        let agent = http::agent(endpoint.patience, &endpoint.tls, "the schema registry")?;
+        let Endpoint { credentials, response_bytes_max, .. } = endpoint;
+        Ok(Self { agent, base, credentials, response_bytes_max })
+    }
+
+    /// The value of the header `Authorization`, where there are credentials.
+    fn authorization(&self) -> Result<Option<Sensitive<String>>, Fault> {
+        Ok(match &self.credentials {
+            None => None,
+            Some(Credentials::Basic { user, password }) => {
+                let pair = STANDARD.encode(format!("{user}:{}", password.reveal()));
+                Some(Sensitive::new(format!("Basic {pair}")))
+            }
+            Some(Credentials::Bearer(token)) => {
+                let token = token.read().map_err(|error| {
+                    Fault::new(FaultClass::Retry, "reading the token of the schema registry", error)
+                })?;
+                Some(Sensitive::new(format!("Bearer {}", token.reveal())))
+            }
+        })
     }
 
     pub(super) fn get(&self, path: &[&str]) -> Result<Answer, Fault> {
         let mut request = self.agent.get(self.url(path)).header("accept", MEDIA_TYPE);
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = self.authorization()? {
             request = request.header("authorization", authorization.as_str());
         }
         self.answer(request.call())
@@ -138,7 +143,7 @@ impl Http {
             .post(self.url(path))
             .header("accept", MEDIA_TYPE)
             .header("content-type", MEDIA_TYPE);
-        if let Some(authorization) = &self.authorization {
+        if let Some(authorization) = self.authorization()? {
             request = request.header("authorization", authorization.as_str());
         }
         self.answer(request.send(body))
@@ -158,10 +163,15 @@ impl Http {
         let status = response.status();
         let body = response.body_mut().with_config().limit(self.response_bytes_max).read_to_vec();
         let body = body.map_err(unreachable)?;
+        let told = told(&body);
+        let is_own = told.as_ref().is_some_and(|told| told.error_code.is_some());
         Ok(match status {
             StatusCode::OK | StatusCode::CREATED => Answer::Ok(body),
-            StatusCode::NOT_FOUND => Answer::NotFound,
-            _ => Answer::Refused(Refusal { status, message: message_of(&body) }),
+            StatusCode::NOT_FOUND if is_own => Answer::NotFound,
+            _ => {
+                let message = told.map(|told| shortened(&told.message)).unwrap_or_default();
+                Answer::Refused(Refusal { status, message, is_own })
+            }
         })
     }
 }
@@ -169,28 +179,30 @@ impl Http {
 /// Nothing came back, or only a part of it: the network's fault, so worth another try. A name that
 /// does not resolve may be a service that is still being set up.
 fn unreachable(error: ureq::Error) -> Fault {
-    Fault::new(FaultClass::Retry, "asking the schema registry", error)
-}
-
-/// The registry's own words of an error body `{"error_code": .., "message": ".."}`, cut short.
-fn message_of(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct ErrorBody {
-        #[serde(default)]
-        message: String,
-    }
-    let message = serde_json::from_slice::<ErrorBody>(body).map(|body| body.message);
-    let message = message.unwrap_or_default();
-    message.chars().filter(|c| !c.is_control()).take(300).collect()
-}
-
-/// `piece` with all but the unreserved characters of RFC 3986 as `%XX`.
-fn encoded(piece: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let of_byte = |byte: u8| {
-        if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    let hint = if http::is_of_tls(&error) {
+        "; check `--registry-ca`, and where it asks for a certificate `--registry-certificate`"
+    } else {
+        ""
     };
-    piece.bytes().map(of_byte).collect()
+    Fault::new(FaultClass::Retry, format!("asking the schema registry{hint}"), error)
+}
+
+/// What the API says of an error.
+#[derive(serde::Deserialize)]
+struct Told {
+    error_code: Option<u32>,
+    #[serde(default)]
+    message: String,
+}
+
+/// The registry's own words of an error body `{"error_code": .., "message": ".."}`.
+fn told(body: &[u8]) -> Option<Told> {
+    serde_json::from_slice(body).ok()
+}
+
+/// Words for one log line.
+fn shortened(message: &str) -> String {
+    message.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 #[cfg(test)]

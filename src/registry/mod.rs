@@ -15,8 +15,8 @@ use serde::Deserialize;
 
 use crate::error::{Fault, FaultClass};
 
+pub use http::Endpoint;
 use http::{Answer, Http};
-pub use http::{Auth, Endpoint};
 use schema::Schema;
 
 /// How long an id that the registry did not know is not asked for again. A registry may learn an
@@ -75,16 +75,22 @@ impl Client {
             Answer::Refused(refusal) => return Err(refusal.fault("reading a schema by id")),
         };
         let Some(schema) = found else {
-            let mut unknown = locked(&self.unknown);
-            if unknown.len() >= UNKNOWN_MAX {
-                unknown.clear();
-            }
-            unknown.insert(id, Instant::now());
+            self.forget(id);
             return Ok(None);
         };
         let schema = Arc::new(schema);
         locked(&self.known).insert(id, Arc::clone(&schema));
         Ok(Some(schema))
+    }
+
+    /// Takes `id` for unknown, for a while.
+    pub fn forget(&self, id: u32) {
+        locked(&self.known).remove(&id);
+        let mut unknown = locked(&self.unknown);
+        if unknown.len() >= UNKNOWN_MAX {
+            unknown.clear();
+        }
+        unknown.insert(id, Instant::now());
     }
 
     /// What [`Self::schema_by_id`] would say without asking; `None` where it would ask.

@@ -20,6 +20,8 @@ pub const SCHEMA_BYTES_MAX: usize = 1 << 20;
 pub const AUDIT: &str = include_str!("../../schemas/audit.avsc");
 /// `sluice.Document`, the Avro envelope of an input document.
 pub const DOCUMENT: &str = include_str!("../../schemas/document.avsc");
+/// Its first version, which single objects may still name.
+pub const DOCUMENT_1: &str = include_str!("../../schemas/document-1.avsc");
 /// `sluice.Evidence`, a place in the text.
 pub const EVIDENCE: &str = include_str!("../../schemas/evidence.avsc");
 /// `sluice.Flag`, a yes-or-no answer.

@@ -31,7 +31,8 @@
 //! those of W3C Trace Context and Baggage, so that a trace goes on; the others describe the input
 //! document, not the record. Rejects carry all original headers, so that the message can be
 //! produced again as it was; old `sluice-*` ones go, since a reject that is sent in again and
-//! refused again has one reason, the new one.
+//! refused again has one reason, the new one. One stays: the count in `sluice-hops` of how often the
+//! message was sent in again, so that it does not go round for ever.
 //!
 //! Deliberately encodes nothing and sends nothing: [`Payload`] and the room `sink` do.
 
@@ -46,6 +47,14 @@ use crate::types::{
 
 /// Headers of the input that records and reviews keep: W3C Trace Context and W3C Baggage.
 const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+/// Header with the count of how often a message was sent in again after a reject.
+pub const HOPS: &str = "sluice-hops";
+
+/// How often `delivery` was sent in again; `None` where it does not say so in a number.
+pub fn hops(delivery: &Delivery) -> Option<u32> {
+    std::str::from_utf8(delivery.header(HOPS)?).ok()?.parse().ok()
+}
 
 /// Turns records and reviews into bytes; the sink's codec does.
 pub trait Payload {

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Origin, header};
+use super::{HOPS, Origin, header, hops};
 use crate::types::{
     Cover, Digest, Extent, Header, OutcomeKind, Outgoing, Reject, Sensitive, record_id,
 };
@@ -119,6 +119,7 @@ fn reasons(pipeline: &str, refusal: &Reject, origin: &Origin<'_>) -> Vec<Header>
     if let Extent::Bytes(span) = origin.part.extent {
         reasons.push(header("sluice-range", &format!("{}-{}", span.start, span.end)));
     }
+    reasons.extend(hops(origin.delivery).map(|hops| header(HOPS, &hops.to_string())));
     reasons
 }
 

@@ -79,6 +79,7 @@ fn base() -> Provenance {
         cpu_class: name(),
         redaction_key: None,
         document_digest: digest,
+        document_uri: None,
         text_digest: None,
         position: Position { topic: "in".into(), partition: 3, offset: 9 },
         part: 0,
@@ -382,6 +383,17 @@ fn under_a_cover_nothing_of_the_input_leaves_but_what_the_cover_holds() {
     let refused = router(9).route(&reject(), &origin).remove(0);
     assert_eq!((body(&refused), key(&refused)), (b"SECRET".as_slice(), Some(b"SECRET".as_slice())));
     assert!(!has_secret(&router(9).route(&record_, &origin)[0]));
+}
+
+#[test]
+fn the_count_of_ways_goes_on_to_the_next_reject_and_other_old_reasons_do_not() {
+    let headers = [("sluice-code", "OLD"), ("sluice-hops", "2"), ("sluice-replay-of", "x")];
+    let sent = routed(&router(9), &reject(), &delivery(None, None, &headers), Part::WHOLE);
+    assert_eq!(text(&sent, "sluice-hops"), Some("2"));
+    assert_eq!(text(&sent, "sluice-code"), Some("PDF_INVALID"));
+    assert_eq!(text(&sent, "sluice-replay-of"), None);
+    let forged = delivery(None, None, &[("sluice-hops", "Mrs. Smith")]);
+    assert_eq!(text(&routed(&router(9), &reject(), &forged, Part::WHOLE), "sluice-hops"), None);
 }
 
 proptest! {

@@ -328,6 +328,7 @@ fn provenance(of: &Provenance) -> Node<'_> {
         named("cpu_class", text(&of.cpu_class)),
         named("redaction_key", of.redaction_key.as_deref().map_or(Node::Null, text)),
         named("document_digest", digest(&of.document_digest)),
+        named("document_uri", of.document_uri.as_deref().map_or(Node::Null, text)),
         named("text_digest", of.text_digest.as_ref().map_or(Node::Null, digest)),
         named("source_topic", text(&of.position.topic)),
         named("source_partition", Node::Long(i64::from(of.position.partition))),

@@ -4,18 +4,17 @@
 //! what has ended already, so that a transaction lasts milliseconds and never holds readers up.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
+use super::context::Context;
+use super::topics::Topics;
+use crate::backoff::{self, Backoff};
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
@@ -30,14 +29,14 @@ use crate::types::Outgoing;
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Shortest wait for one call, so that the last abort of a drain can get through.
 const CALL_MIN: Duration = Duration::from_millis(200);
-/// Pause before the first retry; doubles up to [`BACKOFF_MAX`].
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Longest pause between retries.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long events are served around a call that serves none.
+const SERVE_MAX: Duration = Duration::from_millis(10);
 /// Longest wait for the reports of messages that an abort throws away.
 const PURGE_MAX: Duration = Duration::from_secs(1);
 /// Room for headers and framing above the largest payload, in bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
+/// Largest batch of messages, in bytes: a topic's limit is one on batches.
+const BATCH_BYTES_MAX: usize = 1_000_000;
 
 /// What a Kafka sink needs to know.
 #[derive(Clone)]
@@ -48,45 +47,14 @@ pub struct Setup {
     pub pipeline: String,
     /// Input topic, whose offsets are committed.
     pub input_topic: String,
+    /// Output topics.
+    pub output_topics: Vec<String>,
     /// `transactional.id`; must be set for `exactly_once`.
     pub transactional_id: Option<String>,
     /// When and how commits are cut.
     pub delivery: Delivery,
     /// Largest payload, in bytes.
     pub message_bytes_max: usize,
-}
-
-/// Keeps the first error of a message until the commit asks for it.
-#[derive(Default)]
-struct Context {
-    failed: Mutex<Option<KafkaError>>,
-}
-
-impl Context {
-    fn take(&self) -> Option<KafkaError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        kafka::log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(error = %error, reason, "the producer met an error");
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| error.clone());
-        }
-    }
 }
 
 /// A Kafka sink: run it on a thread of its own by [`Kafka::run`].
@@ -98,6 +66,10 @@ pub struct Kafka {
     metrics: Arc<Metrics>,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
+    /// Whether the cluster has taken this client once.
+    is_registered: Cell<bool>,
+    /// The open transaction cannot be ended by this producer, and a new one can go on.
+    is_void: Cell<bool>,
 }
 
 impl Kafka {
@@ -109,39 +81,48 @@ impl Kafka {
         offsets: Arc<dyn Offsets>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-        let mut config = setup.connection.config();
-        let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
-        config
-            .set("enable.idempotence", "true")
-            // Where Java clients put the same key.
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "5")
-            .set("message.max.bytes", message_bytes_max.to_string());
-        if let Some(id) = &setup.transactional_id {
-            config
-                .set("transactional.id", id)
-                .set("transaction.timeout.ms", setup.delivery.transaction_timeout_ms.to_string());
-        }
-        let producer = config.create_with_context(Context::default()).map_err(fault)?;
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun: Cell::new(None) })
+        let producer = connect(&setup)?;
+        let (begun, is_registered) = (Cell::new(None), Cell::new(false));
+        let is_void = Cell::new(false);
+        Ok(Self { setup, producer, ledger, offsets, metrics, begun, is_registered, is_void })
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
-    /// stops.
+    /// stops. A cluster that has refused our credentials and does not answer is a fatal fault.
     pub fn join(&self, shutdown: &Shutdown) -> Result<(), Fault> {
         if self.setup.transactional_id.is_none() {
             return Ok(());
         }
-        self.persist(shutdown, "registering the transactional id", || {
-            self.producer.init_transactions(call_max(shutdown))
-        })
+        let pipeline = self.setup.pipeline.as_str();
+        let what = "registering the transactional id";
+        let is_wanted = |fault: &Fault| {
+            tracing::warn!(pipeline, error = fault.chain(), "trying again");
+            shutdown.stopped().is_none()
+        };
+        let ask = || {
+            // The call serves no events: the token of a client comes by one, before it, and what
+            // the cluster thinks of it after it.
+            self.producer.poll(SERVE_MAX);
+            let registered = self.producer.init_transactions(call_max(shutdown));
+            self.producer.poll(SERVE_MAX);
+            registered.map_err(|error| self.told(what, error))
+        };
+        let stopped = || Fault::plain(FaultClass::Abort, format!("{what}: told to stop"));
+        backoff::persist(shutdown, is_wanted, ask)?.ok_or_else(stopped)?;
+        self.is_registered.set(true);
+        Ok(())
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
-    /// Calls `relieved` after each turn, in which less may have come to be in flight.
-    pub fn run(self, shutdown: &Shutdown, relieved: impl Fn()) -> Result<(), Fault> {
+    /// Calls `relieved` after each turn, in which less may have come to be in flight, and `waits`
+    /// with what output topics lack, and with nothing once they lack it no more.
+    pub fn run(
+        mut self,
+        shutdown: &Shutdown,
+        relieved: impl Fn(),
+        waits: impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
+        self.await_topics(shutdown, &waits)?;
         let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
@@ -156,7 +137,7 @@ impl Kafka {
             let commit = self.ledger.lock().cut(deliveries_max);
             last = Instant::now();
             match commit {
-                Some(commit) => self.make_visible(commit, shutdown)?,
+                Some(commit) => self.make_visible(commit, shutdown, &waits)?,
                 // Order: the source leaves first; until then it may still open a delivery.
                 None if is_draining && self.ledger.lock().partitions().is_empty() => {
                     return Ok(());
@@ -169,10 +150,15 @@ impl Kafka {
     }
 
     /// Tries a commit until it is through, or all its leases have died.
-    fn make_visible(&self, mut commit: Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
-        let pipeline = self.setup.pipeline.as_str();
+    fn make_visible(
+        &mut self,
+        mut commit: Commit<Outgoing>,
+        shutdown: &Shutdown,
+        waits: &impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
+        let pipeline = self.setup.pipeline.clone();
         let since = Instant::now();
-        let mut pause = BACKOFF_MIN;
+        let mut backoff = Backoff::default();
         loop {
             commit.retain_alive();
             if commit.groups.is_empty() {
@@ -187,25 +173,25 @@ impl Kafka {
                 Err(fault) if fault.class == FaultClass::Fatal => return Err(fault),
                 Err(fault) => {
                     tracing::warn!(pipeline, error = fault.chain(), "a commit is tried again");
-                    self.metrics.happened(pipeline, FlowEvent::Aborted);
+                    self.metrics.happened(&pipeline, FlowEvent::Aborted);
                 }
             }
             if shutdown.is_over() {
                 return Ok(());
             }
-            shutdown.rest(pause);
-            pause = (pause * 2).min(BACKOFF_MAX);
+            shutdown.rest(backoff.pause());
+            self.await_topics(shutdown, waits)?;
         }
         failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
         self.ledger.notify();
-        self.metrics.happened(pipeline, FlowEvent::Committed);
-        self.metrics.took(pipeline, Stage::Commit, since.elapsed());
+        self.metrics.happened(&pipeline, FlowEvent::Committed);
+        self.metrics.took(&pipeline, Stage::Commit, since.elapsed());
         Ok(())
     }
 
     /// One transaction: begin, send, offsets, commit. An error that voids it has aborted it.
-    fn transact(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
+    fn transact(&mut self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
         // Order: metadata before the leases are looked at. A lease that is alive after this call
         // was alive in the generation that the metadata names, and the broker refuses the offsets
         // of any other.
@@ -220,11 +206,45 @@ impl Kafka {
         let mut done = self.fill(commit, &metadata, shutdown);
         if let Err(fault) = &done
             && fault.class != FaultClass::Fatal
+            && !self.is_void.get()
         {
             done = self.abort(shutdown).and(done);
         }
         self.begun.set(None);
-        done
+        match done {
+            // The abort may be what learned of it.
+            Err(fault) if self.is_void.take() => self.renew(commit, &fault, shutdown),
+            done => done,
+        }
+    }
+
+    /// Goes on under a new epoch after `fault`. An error, upon which the commit is made again,
+    /// unless it had gone through: what was met may have been the answer to it that was lost.
+    ///
+    /// Should another worker have taken over the id, it is fenced in turn, and exits: its own
+    /// transactions are short.
+    fn renew(
+        &mut self,
+        commit: &Commit<Outgoing>,
+        fault: &Fault,
+        shutdown: &Shutdown,
+    ) -> Result<(), Fault> {
+        let pipeline = self.setup.pipeline.as_str();
+        tracing::warn!(pipeline, error = fault.chain(), "the producer is made anew");
+        self.producer = connect(&self.setup)?;
+        // Order: it waits for the end of the old transaction; from then on the offsets tell.
+        self.join(shutdown)?;
+        let mut wanted: Vec<_> = next_offsets(commit).collect();
+        let partitions: Vec<_> = wanted.iter().map(|(partition, _)| *partition).collect();
+        let found = self.insist(shutdown, || self.offsets.committed(&partitions))?;
+        wanted.retain(|(partition, next_offset)| {
+            let is_there = |(of, offset): &(i32, i64)| of == partition && offset >= next_offset;
+            !found.iter().any(is_there)
+        });
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::plain(FaultClass::Abort, "committing: the transaction was lost"))
     }
 
     /// Throws the open transaction away. At the end of a drain one try is enough: the next worker
@@ -338,25 +358,67 @@ impl Kafka {
         Ok(())
     }
 
-    /// Calls `call` again while its error may pass, with growing pauses, until the worker ends.
+    /// Waits until every output topic is there and takes messages as large as the pipeline's. What
+    /// the brokers do not tell is left to the commit.
+    fn await_topics(
+        &self,
+        shutdown: &Shutdown,
+        waits: &impl Fn(Option<&str>),
+    ) -> Result<(), Fault> {
+        let Setup { connection, pipeline, output_topics, message_bytes_max, .. } = &self.setup;
+        let topics =
+            Topics { connection, names: output_topics, message_bytes_max: *message_bytes_max };
+        let told = |fault: &Fault| {
+            let error = fault.chain();
+            tracing::error!(pipeline, error, "the flow waits and goes on by itself");
+            waits(Some(&error));
+            // A drain has no time for what a person must mend.
+            shutdown.stopped().is_none()
+        };
+        let ask = || topics.check(self.producer.client(), call_max(shutdown));
+        backoff::persist(shutdown, told, ask)?;
+        waits(None);
+        Ok(())
+    }
+
+    /// Calls `call` again while its error may pass, until the worker ends.
     fn persist(
         &self,
         shutdown: &Shutdown,
         what: &str,
         call: impl Fn() -> Result<(), KafkaError>,
     ) -> Result<(), Fault> {
-        let mut pause = BACKOFF_MIN;
-        loop {
-            let Err(error) = call() else { return Ok(()) };
-            let fault = self.fault(what, error);
-            if fault.class != FaultClass::Retry || shutdown.is_over() {
-                return Err(fault);
-            }
-            tracing::warn!(pipeline = self.setup.pipeline, error = fault.chain(), "trying again");
-            self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
-            shutdown.rest(pause);
-            pause = (pause * 2).min(BACKOFF_MAX);
-        }
+        self.insist(shutdown, || call().map_err(|error| self.told(what, error)))
+    }
+
+    /// Likewise, for a call whose fault has its class already.
+    fn insist<A>(
+        &self,
+        shutdown: &Shutdown,
+        call: impl Fn() -> Result<A, Fault>,
+    ) -> Result<A, Fault> {
+        let pipeline = self.setup.pipeline.as_str();
+        let told = |fault: &Fault| {
+            tracing::warn!(pipeline, error = fault.chain(), "trying again");
+            self.metrics.happened(pipeline, FlowEvent::Retried);
+            true
+        };
+        let over = || Fault::plain(FaultClass::Abort, "committing: the time of a drain is over");
+        backoff::persist(shutdown, told, call)?.ok_or_else(over)
+    }
+
+    /// The fault behind `error`; where it may pass, rather why the cluster has not taken this client.
+    fn told(&self, what: &str, error: KafkaError) -> Fault {
+        let fault = self.fault(what, error);
+        let refusal = if fault.class == FaultClass::Retry { self.refused() } else { None };
+        refusal.unwrap_or(fault)
+    }
+
+    /// Why the cluster has not taken this client, as long as it never has.
+    fn refused(&self) -> Option<Fault> {
+        let refusal =
+            self.producer.context().refusals.fault(&self.setup.connection, Duration::ZERO);
+        refusal.filter(|_| !self.is_registered.get())
     }
 
     fn fault(&self, what: impl Into<String>, error: KafkaError) -> Fault {
@@ -374,18 +436,43 @@ impl Kafka {
             let timeout = Duration::from_millis(self.setup.delivery.transaction_timeout_ms.into());
             let open_for = self.begun.get().map(|begun| begun.elapsed());
             let told = kafka::told_of_fenced(id, open_for, timeout);
-            return Fault::new(FaultClass::Fatal, format!("{what}: {told}"), error);
+            // One that has outlived its timeout was ended by it, or would have been.
+            let has_expired = open_for.is_some_and(|open_for| open_for >= timeout);
+            self.is_void.set(has_expired);
+            let class = if has_expired { FaultClass::Abort } else { FaultClass::Fatal };
+            return Fault::new(class, format!("{what}: {told}"), error);
+        }
+        if kafka::has_lost_track(&error) && self.begun.get().is_some() {
+            self.is_void.set(true);
+            return Fault::new(FaultClass::Abort, what, error);
         }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) {
             let what = format!(
                 "{what}: a topic takes smaller messages than `output.message_bytes_max` ({}); \
-                 raise `max.message.bytes` of the topic or lower the limit",
+                 raise `max.message.bytes` of the topic, or lower the limit and restart",
                 self.setup.message_bytes_max
             );
-            return Fault::new(FaultClass::Fatal, what, error);
+            return Fault::new(FaultClass::Abort, what, error);
         }
         kafka::fault(what, error)
     }
+}
+
+/// A producer as `setup` has it.
+fn connect(setup: &Setup) -> Result<BaseProducer<Context>, Fault> {
+    let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
+    let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
+    let mut config = setup.connection.producer_config(message_bytes_max);
+    config.set("batch.size", setup.message_bytes_max.min(BATCH_BYTES_MAX).to_string());
+    if let Some(id) = &setup.transactional_id {
+        let timeout_ms = setup.delivery.transaction_timeout_ms;
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", timeout_ms.to_string())
+            // Given up before the broker ends the transaction, which would fence this worker.
+            .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
+    }
+    config.create_with_context(Context::default()).map_err(fault)
 }
 
 fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {
@@ -406,96 +493,5 @@ fn call_max(shutdown: &Shutdown) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::shutdown::Stop;
-    use crate::types::Sensitive;
-
-    /// A group that nobody has joined.
-    struct Nobody;
-
-    impl Offsets for Nobody {
-        fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-            None
-        }
-
-        fn commit(&self, _offsets: &[(i32, i64)]) -> Result<(), Fault> {
-            Ok(())
-        }
-    }
-
-    fn sink(brokers: String) -> Kafka {
-        let delivery = Delivery { transaction_timeout_ms: 1_000, ..Delivery::default() };
-        let setup = Setup {
-            // The broker comes back at once, and so does the client.
-            connection: Connection {
-                brokers,
-                properties: vec![("reconnect.backoff.max.ms".to_owned(), "100".to_owned())],
-            },
-            pipeline: "p".to_owned(),
-            input_topic: "in".to_owned(),
-            transactional_id: Some("p-a".to_owned()),
-            delivery,
-            message_bytes_max: 1_000_000,
-        };
-        Kafka::new(setup, Arc::default(), Arc::new(Nobody), Arc::default()).unwrap()
-    }
-
-    fn outgoing() -> Outgoing {
-        Outgoing {
-            topic: "out".to_owned(),
-            key: None,
-            headers: Vec::new(),
-            payload: Some(Sensitive::new(b"body".to_vec())),
-            kind: None,
-            code: "",
-        }
-    }
-
-    #[test]
-    fn a_drain_does_not_wait_for_a_coordinator_that_is_silent() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let sink = sink(cluster.bootstrap_servers());
-        let shutdown = Shutdown::new(Duration::from_secs(2));
-        sink.join(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing()).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_round_trip_time(1, Duration::from_mins(1)).unwrap();
-        shutdown.stop(Stop::Drain);
-        let begun = Instant::now();
-        sink.abort(&shutdown).unwrap();
-        assert!((1..CALL_MAX.as_secs()).contains(&begun.elapsed().as_secs()), "a try, not more");
-    }
-
-    #[test]
-    fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_through() {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic("out", 1, 1).unwrap();
-        let (sink, shutdown) = (sink(cluster.bootstrap_servers()), Shutdown::default());
-        sink.join(&shutdown).unwrap();
-        let outgoing = outgoing();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        cluster.broker_down(1).unwrap();
-        let fault = loop {
-            // A message that nobody takes times out with the transaction.
-            if let Err(fault) = sink.send(&outgoing) {
-                break fault;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
-        assert!(fault.chain().contains("timed out"), "the cause is told: {}", fault.chain());
-        cluster.broker_up(1).unwrap();
-        sink.abort(&shutdown).unwrap();
-        sink.producer.begin_transaction().unwrap();
-        sink.send(&outgoing).unwrap();
-        assert!(sink.reports(&shutdown).is_none());
-        sink.producer.commit_transaction(CALL_MAX).unwrap();
-    }
-}
+#[path = "kafka_tests.rs"]
+mod tests;

@@ -3,10 +3,12 @@
 mod audit;
 pub mod avro;
 pub mod codec;
+mod context;
 pub mod json;
 mod kafka;
 pub mod schemas;
 #[cfg(test)]
 mod schemas_tests;
+mod topics;
 
 pub use kafka::{Kafka, Setup};

@@ -4,44 +4,42 @@
 //! not poll is thrown out of its group. Back-pressure is by pausing partitions. Deliberately
 //! commits nothing; offsets travel with the outcomes, in the sink.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance,
-};
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+use rdkafka::message::{BorrowedMessage, Message};
 
-use super::watch::{Snapshot, Watch};
+use super::group::{Client, Group, connect};
+use super::message::delivery_of;
+use super::watch::Watch;
 use crate::config::pipeline::Limits;
 use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
-use crate::kafka::{self, Connection, Offsets};
-use crate::ledger::{SharedLedger, Ticket};
+use crate::kafka::Connection;
+use crate::ledger::{Lease, SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
-use crate::types::{Delivery, Header, Position, Sensitive};
+use crate::types::Delivery;
 
 /// Longest wait for a message, so that the thread sees a stop soon.
 const POLL_MAX: Duration = Duration::from_millis(100);
-/// Time between two looks at librdkafka's statistics.
-const STATISTICS_INTERVAL_MS: u32 = 1_000;
 /// A partition that is behind and delivers nothing for so long is warned of; twice so long ends
 /// the process.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-/// A worker that is gone without a word loses its partitions after so long, under the classic
-/// protocol; under KIP-848 the broker's setting holds.
-const CLASSIC_SESSION_TIMEOUT_MS: u32 = 10_000;
+/// A cluster that refuses our credentials for so long, on every connection, ends the process: the
+/// next one reads them anew.
+const REFUSED_MAX: Duration = Duration::from_mins(1);
 /// Shortest wait for the group to be left in order, where the time of a drain is over.
 const LEAVE_MIN: Duration = Duration::from_millis(200);
+/// Longest wait for the consumer to go back to an offset, which it does by itself.
+const SEEK_MAX: Duration = Duration::from_secs(1);
 
 /// What a Kafka source needs to know.
 #[derive(Clone)]
@@ -58,100 +56,8 @@ pub struct Setup {
     pub protocol: GroupProtocol,
     /// How much may be in flight.
     pub limits: Limits,
-}
-
-/// Turns rebalances into leases, and statistics into a snapshot.
-struct Context<T: Send + 'static> {
-    setup: Setup,
-    is_classic: bool,
-    ledger: Arc<SharedLedger<T>>,
-    metrics: Arc<Metrics>,
-    rebalances_count: AtomicU64,
-    is_assigned: AtomicBool,
-    snapshot: Mutex<Option<Snapshot>>,
-}
-
-impl<T: Send> ClientContext for Context<T> {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        kafka::log(level, facility, line);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let snapshot = Snapshot::new(&statistics, &self.setup.topic, self.is_classic);
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is asked for, by the watchdog, and comes this way too.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
-            return;
-        }
-        tracing::warn!(error = %error, reason, "the consumer met an error");
-    }
-}
-
-impl<T: Send> ConsumerContext for Context<T> {
-    // Order: a lease dies before librdkafka answers the broker, so that whoever sees a living
-    // lease after asking for the group's metadata holds metadata of the assignment's generation.
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let partitions = |list: &TopicPartitionList| -> Vec<i32> {
-            list.elements().iter().map(TopicPartitionListElem::partition).collect()
-        };
-        let pipeline = self.setup.pipeline.as_str();
-        match rebalance {
-            Rebalance::Assign(list) => {
-                let partitions = partitions(list);
-                tracing::info!(pipeline, ?partitions, "partitions assigned");
-                let mut ledger = self.ledger.lock();
-                for partition in partitions {
-                    ledger.assign(partition);
-                }
-                self.is_assigned.store(true, Ordering::Release);
-                self.metrics.happened(pipeline, FlowEvent::Assigned);
-            }
-            Rebalance::Revoke(list) => {
-                let partitions = partitions(list);
-                tracing::info!(pipeline, ?partitions, "partitions revoked");
-                let mut ledger = self.ledger.lock();
-                for partition in partitions {
-                    ledger.revoke(partition);
-                }
-                self.metrics.happened(pipeline, FlowEvent::Revoked);
-            }
-            Rebalance::Error(error) => {
-                tracing::warn!(pipeline, error = %error, "rebalance failed; all leases end");
-                self.ledger.lock().revoke_all();
-            }
-        }
-        self.ledger.notify();
-        self.rebalances_count.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-type Client<T> = BaseConsumer<Context<T>>;
-
-/// The membership of a flow in its consumer group, as the sink needs it.
-pub struct Group<T: Send + 'static> {
-    client: RwLock<Arc<Client<T>>>,
-}
-
-impl<T: Send> Group<T> {
-    fn client(&self) -> Arc<Client<T>> {
-        Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl<T: Send> Offsets for Group<T> {
-    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.client().group_metadata()
-    }
-
-    fn commit(&self, offsets: &[(i32, i64)]) -> Result<(), Fault> {
-        let client = self.client();
-        let list = kafka::offset_list(&client.context().setup.topic, offsets)?;
-        let done = client.commit(&list, CommitMode::Sync);
-        done.map_err(|error| kafka::fault("committing offsets", error))
-    }
+    /// Where work on a range ends; `None`: never. See [`crate::config::Flow::ends`].
+    pub ends: Option<BTreeMap<i32, i64>>,
 }
 
 /// A Kafka source: poll it on a thread of its own by [`Kafka::run`].
@@ -162,6 +68,8 @@ pub struct Kafka<T: Send + 'static> {
     group: Arc<Group<T>>,
     topic: Arc<str>,
     paused: BTreeSet<i32>,
+    /// Where to read again; nothing of such a partition is opened before.
+    behind: Vec<(Lease, i64)>,
     rebalances_seen: u64,
     watch: Watch,
     has_warned: bool,
@@ -185,6 +93,7 @@ impl<T: Send> Kafka<T> {
             group,
             topic,
             paused: BTreeSet::new(),
+            behind: Vec::new(),
             rebalances_seen: 0,
             watch: Watch::default(),
             has_warned: false,
@@ -219,16 +128,23 @@ impl<T: Send> Kafka<T> {
             }
             let client = self.group.client();
             match client.poll(POLL_MAX) {
-                Some(Ok(message)) if !is_draining => self.open(&message, &mut deliver),
+                Some(Ok(message)) if !is_draining => self.open(&client, &message, &mut deliver),
                 // In a drain a message is not opened, so not committed: the next owner reads it.
                 None | Some(Ok(_)) => {}
                 Some(Err(error)) => self.endure(error)?,
             }
-            if !has_joined && client.context().is_assigned.load(Ordering::Acquire) {
+            let context = client.context();
+            // A client that has never joined will not be taken the next time either.
+            let lasted = if has_joined { REFUSED_MAX } else { Duration::ZERO };
+            if let Some(refusal) = context.refusals.fault(&self.setup.connection, lasted) {
+                return Err(refusal);
+            }
+            if !has_joined && context.is_assigned.load(Ordering::Acquire) {
                 has_joined = true;
                 joined();
             }
             self.regulate(&client, is_draining)?;
+            self.end_range(&client, shutdown)?;
             if self.look(&client, Instant::now())? && !has_joined {
                 has_joined = true;
                 joined();
@@ -238,9 +154,19 @@ impl<T: Send> Kafka<T> {
         Ok(())
     }
 
-    fn open(&mut self, message: &BorrowedMessage<'_>, deliver: &mut impl FnMut(Ticket, Delivery)) {
-        let delivery = delivery_of(message, &self.topic);
+    fn open(
+        &mut self,
+        client: &Client<T>,
+        message: &BorrowedMessage<'_>,
+        deliver: &mut impl FnMut(Ticket, Delivery),
+    ) {
         let (partition, offset) = (message.partition(), message.offset());
+        if client.context().bound.is_past(partition, offset)
+            || self.behind.iter().any(|(lease, _)| lease.partition() == partition)
+        {
+            return;
+        }
+        let delivery = delivery_of(message, &self.topic);
         let opened = self.ledger.lock().open(partition, offset, delivery.size_bytes());
         let Some(opened) = opened else { return };
         let pipeline = self.setup.pipeline.as_str();
@@ -264,7 +190,8 @@ impl<T: Send> Kafka<T> {
 
     /// Goes on after an error that mends itself, and ends at one that does not.
     fn endure(&mut self, error: KafkaError) -> Result<(), Fault> {
-        if matches!(error, KafkaError::PartitionEOF(_)) {
+        if let KafkaError::PartitionEOF(partition) = error {
+            self.group.client().context().bound.reached(partition);
             return Ok(());
         }
         let pipeline = self.setup.pipeline.as_str();
@@ -312,11 +239,16 @@ impl<T: Send> Kafka<T> {
         Ok(())
     }
 
-    /// Pauses partitions when too much is in flight, and resumes them when half is done.
+    /// Pauses partitions when too much is in flight or the flow is held, and resumes them when half
+    /// is done.
     fn regulate(&mut self, client: &Client<T>, is_draining: bool) -> Result<(), Fault> {
-        let (in_flight, partitions) = {
-            let ledger = self.ledger.lock();
-            (ledger.in_flight(), ledger.partitions())
+        let (in_flight, partitions, is_held) = {
+            let mut ledger = self.ledger.lock();
+            let is_held = ledger.is_held();
+            if is_held && let Some(behind) = ledger.restart() {
+                self.behind.extend(behind);
+            }
+            (ledger.in_flight(), ledger.partitions(), is_held)
         };
         let rebalances = client.context().rebalances_count.load(Ordering::Acquire);
         if rebalances != self.rebalances_seen {
@@ -325,11 +257,12 @@ impl<T: Send> Kafka<T> {
             self.watch.reset();
         }
         let limits = &self.setup.limits;
-        let is_full = in_flight.bytes >= limits.in_flight_bytes_max
+        let bytes = in_flight.all_bytes();
+        let is_full = bytes >= limits.in_flight_bytes_max
             || in_flight.deliveries_count >= limits.in_flight_deliveries_max;
-        let is_low = in_flight.bytes <= limits.in_flight_bytes_max / 2
+        let is_low = bytes <= limits.in_flight_bytes_max / 2
             && in_flight.deliveries_count <= limits.in_flight_deliveries_max / 2;
-        if is_full || is_draining {
+        if is_full || is_held || is_draining {
             let fresh: Vec<i32> = partitions
                 .iter()
                 .copied()
@@ -339,17 +272,54 @@ impl<T: Send> Kafka<T> {
                 self.switch(client, &fresh, true)?;
                 self.paused.extend(fresh);
             }
-        } else if is_low && !self.paused.is_empty() {
+        } else if is_low && self.behind.is_empty() && !self.paused.is_empty() {
             let resumed: Vec<i32> = partitions
                 .iter()
                 .copied()
-                .filter(|partition| self.paused.contains(partition))
+                .filter(|partition| self.paused.remove(partition))
+                .filter(|partition| !client.context().bound.is_done(*partition))
                 .collect();
             if !resumed.is_empty() {
                 self.switch(client, &resumed, false)?;
-                self.paused.retain(|partition| !resumed.contains(partition));
                 self.watch.reset();
             }
+        }
+        self.go_back(client);
+        Ok(())
+    }
+
+    /// Goes back to what was dropped, where the flow was held; tried again with the next turn, since
+    /// a partition that is about to be revoked takes no order.
+    fn go_back(&mut self, client: &Client<T>) {
+        self.behind.retain(|(lease, _)| lease.is_alive());
+        let topic = &self.topic;
+        self.behind.retain(|(lease, offset)| {
+            let mut list = TopicPartitionList::new();
+            let added =
+                list.add_partition_offset(topic, lease.partition(), Offset::Offset(*offset));
+            let sought = added.and_then(|()| client.seek_partitions(list, SEEK_MAX));
+            let is_there = |sought: &TopicPartitionList| {
+                sought.elements().iter().all(|partition| partition.error().is_ok())
+            };
+            !sought.is_ok_and(|sought| is_there(&sought))
+        });
+    }
+
+    /// Pauses the partitions of a range that are done, and stops the worker when all are.
+    fn end_range(&self, client: &Client<T>, shutdown: &Shutdown) -> Result<(), Fault> {
+        let bound = &client.context().bound;
+        let (partitions, in_flight) = {
+            let ledger = self.ledger.lock();
+            (ledger.partitions(), ledger.in_flight().deliveries_count)
+        };
+        for partition in &partitions {
+            if let Some(is_pause) = bound.turned(*partition) {
+                self.switch(client, &[*partition], is_pause)?;
+            }
+        }
+        if in_flight == 0 && self.behind.is_empty() && bound.is_over(&partitions) {
+            tracing::info!(pipeline = self.setup.pipeline, "the range is done");
+            shutdown.stop(Stop::Drain);
         }
         Ok(())
     }
@@ -375,9 +345,10 @@ impl<T: Send> Kafka<T> {
         let pipeline = self.setup.pipeline.as_str();
         self.metrics.level(pipeline, Level::Lag, snapshot.lag);
         self.metrics.level(pipeline, Level::Partitions, own.len());
-        self.metrics.level(pipeline, Level::InFlightBytes, in_flight.bytes);
+        self.metrics.level(pipeline, Level::InFlightBytes, in_flight.all_bytes());
         self.metrics.level(pipeline, Level::InFlightDeliveries, in_flight.deliveries_count);
-        if own.iter().any(|partition| self.paused.contains(partition)) {
+        let is_held = |one: &i32| self.paused.contains(one) || context.bound.is_done(*one);
+        if own.iter().any(is_held) {
             self.watch.reset();
             return Ok(snapshot.is_joined);
         }
@@ -409,69 +380,5 @@ impl<T: Send> Kafka<T> {
         // The sink of a drain ends when no lease is left.
         self.ledger.lock().revoke_all();
         self.ledger.notify();
-    }
-}
-
-fn connect<T: Send>(
-    setup: &Setup,
-    is_classic: bool,
-    ledger: &Arc<SharedLedger<T>>,
-    metrics: &Arc<Metrics>,
-) -> Result<Arc<Client<T>>, Fault> {
-    let mut config = setup.connection.config();
-    config
-        .set("group.id", &setup.group)
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest")
-        .set("statistics.interval.ms", STATISTICS_INTERVAL_MS.to_string())
-        // Limit: prefetched and not yet delivered, beside what is in flight.
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.message.max.bytes", "8388608");
-    if is_classic {
-        // Cooperative rebalances with own commits have open faults in librdkafka (#4059).
-        config.set("group.protocol", "classic").set("partition.assignment.strategy", "roundrobin");
-        if config.get("session.timeout.ms").is_none() {
-            config.set("session.timeout.ms", CLASSIC_SESSION_TIMEOUT_MS.to_string());
-        }
-    } else {
-        config.set("group.protocol", "consumer");
-    }
-    let context = Context {
-        setup: setup.clone(),
-        is_classic,
-        ledger: Arc::clone(ledger),
-        metrics: Arc::clone(metrics),
-        rebalances_count: AtomicU64::new(0),
-        is_assigned: AtomicBool::new(false),
-        snapshot: Mutex::new(None),
-    };
-    let fault = |error| Fault::new(FaultClass::Fatal, "creating the consumer", error);
-    let client: Client<T> = config.create_with_context(context).map_err(fault)?;
-    client.subscribe(&[&setup.topic]).map_err(fault)?;
-    Ok(Arc::new(client))
-}
-
-fn delivery_of(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
-    let sensitive = |bytes: &[u8]| Sensitive::new(bytes.to_vec());
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let own = |header: rdkafka::message::Header<'_, &[u8]>| Header {
-            name: header.key.to_owned(),
-            value: header.value.map(sensitive),
-        };
-        headers.iter().map(own).collect()
-    });
-    Delivery {
-        position: Position {
-            topic: Arc::clone(topic),
-            partition: message.partition(),
-            offset: message.offset(),
-        },
-        key: message.key().map(sensitive),
-        body: message.payload().map(sensitive),
-        headers,
-        sent: message.timestamp().to_millis().and_then(|ms| Timestamp::from_millisecond(ms).ok()),
     }
 }

@@ -93,6 +93,9 @@ impl Watch {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use rdkafka::Statistics;
+    use rdkafka::statistics::{Broker, Partition, Topic};
+
     use super::{Snapshot, Watch};
 
     fn behind(position: i64) -> Snapshot {
@@ -113,5 +116,32 @@ mod tests {
         assert_eq!(watch.observe(&behind(6), at(112), limit), None);
         watch.reset();
         assert_eq!(watch.observe(&behind(6), at(400), limit), None);
+    }
+
+    #[test]
+    fn a_partition_is_behind_only_while_its_broker_can_be_reached() {
+        let statistics = |state: &str| {
+            let state = state.to_owned();
+            let partition = Partition {
+                leader: 1,
+                fetch_state: "active".to_owned(),
+                app_offset: 5,
+                ls_offset: 9,
+                ..Partition::default()
+            };
+            let topic = Topic { partitions: [(3, partition)].into(), ..Topic::default() };
+            let broker = Broker { nodeid: 1, state, ..Broker::default() };
+            Statistics {
+                brokers: [("broker".to_owned(), broker)].into(),
+                topics: [("in".to_owned(), topic)].into(),
+                ..Statistics::default()
+            }
+        };
+        let behind = |state| Snapshot::new(&statistics(state), "in", false).behind;
+        assert_eq!(behind("UP"), [(3, 5)].into());
+        // However long the outage lasts: what is not behind is not silent.
+        for away in ["INIT", "DOWN", "TRY_CONNECT", "CONNECT", "APIVERSION_QUERY"] {
+            assert!(behind(away).is_empty(), "{away}");
+        }
     }
 }

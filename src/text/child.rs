@@ -1,7 +1,7 @@
 //! `Request -> Reply`s: the text child, where hostile formats are read.
 //!
-//! It takes its limits before it takes a document, has an empty environment, dies with its worker,
-//! and never writes a word of a document anywhere but into its replies. Deliberately enforces no
+//! It takes its limits and raises its walls before it takes a document, has an empty environment,
+//! dies with its worker, and never writes a word of a document anywhere but into its replies. Deliberately enforces no
 //! wall clock: the worker does, from outside.
 
 use std::ffi::OsString;
@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use encoding_rs::Encoding;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
-use super::frame::{self, Engine, Refusal, Reply, Request, Setup, Terms};
+use super::frame::{self, Engine, Refusal, Reply, Request, Terms};
+use super::walls::{self, Status, Walls};
 use super::{html, pdf_extract, pdfium, plain};
 
 /// Open files that a child may have: its three streams, the wire, and what a library opens to
@@ -54,13 +55,23 @@ fn start() -> io::Result<()> {
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
     limit(Resource::Nofile, FILES_MAX)?;
+    let status = Status::open()?;
+    // Order: what an engine needs of the file system is loaded before the walls stand.
+    let path = Some(setup.pdfium_path).filter(|path| !path.is_empty());
+    let pdfium = pdfium::Engine::load(path.map(|path| OsString::from_vec(path).into()));
+    let (files, ports) = if setup.is_walled { walls::take_files() } else { (false, false) };
+    let strain = Strain::new(status, setup.memory_bytes_max);
     // A stack of its own, since the first thread's is as large as the worker's shell allowed.
     let stack_bytes = STACK_BYTES_MAX.min(setup.memory_bytes_max / 8);
     let stack_bytes = usize::try_from(stack_bytes).map_err(io::Error::other)?;
-    let serving = thread::Builder::new()
-        .name("text".to_owned())
-        .stack_size(stack_bytes)
-        .spawn(move || serve(wire, setup))?;
+    let serving = thread::Builder::new().name("text".to_owned()).stack_size(stack_bytes).spawn(
+        move || {
+            // Order: this is the last thread. From here on no other can be started.
+            let calls = setup.is_walled && walls::take_calls();
+            frame::write_reply(&mut wire, &Reply::Ready(Walls { files, ports, calls }))?;
+            serve(wire, &pdfium, &strain)
+        },
+    )?;
     serving.join().map_err(|_panic| io::Error::from(io::ErrorKind::Other))?
 }
 
@@ -68,12 +79,7 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
     Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
-fn serve(mut wire: UnixStream, setup: Setup) -> io::Result<()> {
-    let Setup { memory_bytes_max, pdfium_path } = setup;
-    let path = Some(pdfium_path).filter(|path| !path.is_empty());
-    let mut pdfium = pdfium::Engine::new(path.map(|path| OsString::from_vec(path).into()));
-    let strain = Strain::new(memory_bytes_max);
-    frame::write_reply(&mut wire, &Reply::Ready)?;
+fn serve(mut wire: UnixStream, pdfium: &pdfium::Engine, strain: &Strain) -> io::Result<()> {
     let mut busy = CPU_START;
     loop {
         let request = match frame::read_request(&mut wire) {
@@ -86,7 +92,7 @@ fn serve(mut wire: UnixStream, setup: Setup) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let start = Instant::now();
-        let ending = answer(&request, &mut pdfium, &mut wire, busy)?;
+        let ending = answer(&request, pdfium, &mut wire, busy)?;
         busy += start.elapsed();
         let ending = strain.judge(ending);
         frame::write_reply(&mut wire, &ending)?;
@@ -96,6 +102,7 @@ fn serve(mut wire: UnixStream, setup: Setup) -> io::Result<()> {
 /// Tells a document that is broken from one for which memory was too small: a library that gets no
 /// memory often takes the page for an empty or a broken one, and says nothing.
 struct Strain {
+    status: Status,
     /// Address space above which such words are not believed, in bytes.
     limit_bytes: u64,
 }
@@ -103,13 +110,13 @@ struct Strain {
 impl Strain {
     /// Half of what is free at the start: buffers grow by doubling, so that one which did not fit
     /// was at least so large before.
-    fn new(memory_bytes_max: u64) -> Self {
-        let start = peak_bytes().unwrap_or(0).min(memory_bytes_max);
-        Self { limit_bytes: start + (memory_bytes_max - start) / 2 }
+    fn new(status: Status, memory_bytes_max: u64) -> Self {
+        let start = status.peak_bytes().unwrap_or(0).min(memory_bytes_max);
+        Self { status, limit_bytes: start + (memory_bytes_max - start) / 2 }
     }
 
     fn judge(&self, ending: Reply) -> Reply {
-        if peak_bytes().is_none_or(|peak| peak < self.limit_bytes) {
+        if self.status.peak_bytes().is_none_or(|peak| peak < self.limit_bytes) {
             return ending;
         }
         match ending {
@@ -117,36 +124,55 @@ impl Strain {
             Reply::Refused(Refusal::Invalid(_) | Refusal::Panicked(_)) => {
                 Reply::Refused(Refusal::Memory)
             }
-            Reply::Ready | Reply::Progress | Reply::Page(_) | Reply::Refused(_) => ending,
+            Reply::Ready(_) | Reply::Progress | Reply::Page(_) | Reply::Refused(_) => ending,
         }
     }
 }
 
-/// The largest address space that this process has had so far, in bytes.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+/// The replies, without PDFium and without a limit, to the requests on `wire`.
+pub(super) fn replies(mut wire: &[u8]) -> io::Result<Vec<u8>> {
+    let pdfium = pdfium::Engine::load(None);
+    let mut replies = Vec::new();
+    while let Some(request) = frame::read_request(&mut wire)? {
+        let (terms, bytes) = parts(&request)?;
+        let ending = reply(terms, bytes, &pdfium, &mut replies)?;
+        frame::write_reply(&mut replies, &ending)?;
+    }
+    Ok(replies)
 }
 
-/// Writes all pages, and gives the reply that ends them.
+/// What a request asks for: its terms, and the document where there is one.
+fn parts(request: &Request) -> io::Result<(&Terms, Option<&[u8]>)> {
+    match request {
+        Request::Setup(_) => Err(io::ErrorKind::InvalidData.into()),
+        Request::Probe(terms) => Ok((terms, None)),
+        Request::Extract(terms, payload, start) => {
+            Ok((terms, Some(payload.get(*start..).unwrap_or_default())))
+        }
+    }
+}
+
+/// Writes all pages within the time on the processor that is due, and gives the reply that ends them.
 fn answer(
     request: &Request,
-    pdfium: &mut pdfium::Engine,
+    pdfium: &pdfium::Engine,
     wire: &mut UnixStream,
     busy: Duration,
 ) -> io::Result<Reply> {
-    let (terms, bytes) = match request {
-        Request::Setup(_) => return Err(io::ErrorKind::InvalidData.into()),
-        Request::Probe(terms) => (terms, None),
-        Request::Extract(terms, payload, start) => {
-            (terms, Some(payload.get(*start..).unwrap_or_default()))
-        }
-    };
+    let (terms, bytes) = parts(request)?;
     // Only a backstop for a worker that is stopped itself. The time that a child was busy bounds
     // what it has used of the processor, since one thread does the work.
     let seconds = busy.as_secs() + 1 + terms.cpu_seconds_max;
     setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: None })?;
+    reply(terms, bytes, pdfium, wire)
+}
+
+fn reply(
+    terms: &Terms,
+    bytes: Option<&[u8]>,
+    pdfium: &pdfium::Engine,
+    wire: &mut dyn Write,
+) -> io::Result<Reply> {
     let mut pages = Pages { wire, page: 0, left_bytes: terms.text_bytes_max };
     let read = panic::catch_unwind(AssertUnwindSafe(|| read(terms, bytes, pdfium, &mut pages)));
     match read {
@@ -160,11 +186,11 @@ fn answer(
 fn read(
     terms: &Terms,
     bytes: Option<&[u8]>,
-    pdfium: &mut pdfium::Engine,
+    pdfium: &pdfium::Engine,
     pages: &mut Pages<'_>,
 ) -> Result<(), Stop> {
     match (terms.engine, bytes) {
-        (Engine::Pdfium, None) => pdfium.load().map(drop),
+        (Engine::Pdfium, None) => pdfium.library().map(drop),
         (Engine::PdfExtract | Engine::Html, None) => Ok(()),
         (Engine::Pdfium, Some(bytes)) => pdfium.read(bytes, terms.pages_max, pages),
         (Engine::PdfExtract, Some(bytes)) => pdf_extract::read(bytes, terms.pages_max, pages),
@@ -183,6 +209,8 @@ fn read_html(bytes: &[u8], charset: &str, pages: &mut Pages<'_>) -> Result<(), S
         plain::Refusal::TooLarge => Stop::Refused(Refusal::TooLarge),
     })?;
     let text = html::text(&markup, &mut |text_bytes| pages.progress(text_bytes))?;
+    #[cfg(feature = "failpoints")]
+    let text = super::attempts::attempted(text);
     pages.page(text)
 }
 
@@ -203,7 +231,7 @@ impl From<Refusal> for Stop {
 
 /// Where an engine's pages go: straight to the worker, counted.
 pub(super) struct Pages<'a> {
-    wire: &'a mut UnixStream,
+    wire: &'a mut dyn Write,
     /// Page that is being read, from 1; 0 before the first.
     page: u64,
     left_bytes: u64,

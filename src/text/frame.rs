@@ -6,6 +6,8 @@
 
 use std::io::{self, Read, Write};
 
+use super::walls::Walls;
+
 /// Bytes before the payload: kind and length.
 pub(super) const HEAD_BYTES: usize = 9;
 
@@ -57,6 +59,8 @@ impl Engine {
 pub(super) struct Setup {
     /// Address space of the child, in bytes.
     pub(super) memory_bytes_max: u64,
+    /// Whether it raises its walls.
+    pub(super) is_walled: bool,
     /// PDFium's shared library as bytes of a path; empty for none.
     pub(super) pdfium_path: Vec<u8>,
 }
@@ -115,7 +119,8 @@ pub(super) enum Request {
 
 /// Writes the first request.
 pub(super) fn write_setup(to: &mut impl Write, setup: &Setup) -> io::Result<()> {
-    write_frame(to, SETUP, &[&setup.memory_bytes_max.to_le_bytes(), &setup.pdfium_path])
+    let memory = setup.memory_bytes_max.to_le_bytes();
+    write_frame(to, SETUP, &[&memory, &[u8::from(setup.is_walled)], &setup.pdfium_path])
 }
 
 /// Writes a request that only loads the engine.
@@ -148,7 +153,9 @@ pub(super) fn read_request(from: &mut impl Read) -> io::Result<Option<Request>> 
     match kind {
         SETUP => {
             let memory_bytes_max = u64::from_le_bytes(take(&mut rest)?);
-            let setup = Setup { memory_bytes_max, pdfium_path: rest.to_vec() };
+            let [is_walled] = take(&mut rest)?;
+            let pdfium_path = rest.to_vec();
+            let setup = Setup { memory_bytes_max, is_walled: is_walled != 0, pdfium_path };
             Ok(Some(Request::Setup(setup)))
         }
         PROBE => Ok(Some(Request::Probe(Terms::decode(&mut rest)?))),
@@ -232,8 +239,8 @@ impl Refusal {
 /// One reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The limits are set; documents may come.
-    Ready,
+    /// The limits are set, and these walls stand; documents may come.
+    Ready(Walls),
     /// Still at work, in a document without pages.
     Progress,
     /// The text of the next page.
@@ -250,7 +257,7 @@ pub(super) enum Reply {
 /// Writes one reply.
 pub(super) fn write_reply(to: &mut impl Write, reply: &Reply) -> io::Result<()> {
     match reply {
-        Reply::Ready => write_frame(to, READY, &[]),
+        Reply::Ready(walls) => write_frame(to, READY, &[&[walls.code()]]),
         Reply::Progress => write_frame(to, PROGRESS, &[]),
         Reply::Page(text) => write_frame(to, PAGE, &[text.as_bytes()]),
         Reply::Done { is_strained } => write_frame(to, DONE, &[&[u8::from(*is_strained)]]),
@@ -277,7 +284,10 @@ pub(super) fn reply_length(head: [u8; HEAD_BYTES], page_bytes_max: u64) -> io::R
 pub(super) fn decode_reply(head: [u8; HEAD_BYTES], payload: Vec<u8>) -> io::Result<Reply> {
     let (kind, _length) = split_head(head);
     match kind {
-        READY => Ok(Reply::Ready),
+        READY => {
+            let [code] = take(&mut payload.as_slice())?;
+            Ok(Reply::Ready(Walls::from_code(code)))
+        }
         PROGRESS => Ok(Reply::Progress),
         PAGE => String::from_utf8(payload).map(Reply::Page).map_err(|_error| malformed()),
         DONE => Ok(Reply::Done { is_strained: payload != [0] }),
@@ -337,7 +347,7 @@ mod tests {
     #[test]
     fn every_request_comes_through() {
         let mut wire = Vec::new();
-        let setup = Setup { memory_bytes_max: 5, pdfium_path: b"/p".to_vec() };
+        let setup = Setup { memory_bytes_max: 5, is_walled: true, pdfium_path: b"/p".to_vec() };
         write_setup(&mut wire, &setup).unwrap();
         write_probe(&mut wire, &terms("")).unwrap();
         write_extract(&mut wire, &terms("UTF-8"), b"<p>").unwrap();
@@ -366,7 +376,8 @@ mod tests {
             Refusal::EngineMissing("no such file".to_owned()),
         ];
         let done = [true, false].map(|is_strained| Reply::Done { is_strained });
-        let plain = [Reply::Ready, Reply::Progress, Reply::Page("é\n".to_owned())];
+        let plain =
+            [Reply::Ready(Walls::from_code(5)), Reply::Progress, Reply::Page("é\n".to_owned())];
         for reply in refusals.map(Reply::Refused).iter().chain(&plain).chain(&done) {
             assert_eq!(&back(reply).unwrap(), reply);
         }

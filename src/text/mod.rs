@@ -4,6 +4,9 @@
 //! an abort, an endless loop or 4 GB of memory end one document and not the worker. Deliberately
 //! does no OCR, guesses no media type, and repairs no character.
 
+#[cfg(feature = "failpoints")]
+mod attempts;
+mod calls;
 mod child;
 mod clean;
 mod frame;
@@ -15,6 +18,8 @@ mod pdfium;
 mod plain;
 mod process;
 mod rows;
+mod walls;
+pub mod within;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,12 +28,14 @@ use encoding_rs::Encoding;
 
 pub use self::child::child_main;
 pub use self::language::language;
+pub use self::walls::Walls;
 
 use self::frame::{Engine, Flaw, Refusal, Terms};
 use self::process::{Child, Death, Failure, Patience, Reading};
 use crate::config::pipeline::{PdfEngine, TextLimits};
+use crate::config::settings::Sandbox;
 use crate::error::{Fault, FaultClass};
-use crate::types::{Digest, Document, MediaType, Reject, RejectCode, Room, Text};
+use crate::types::{Blame, Digest, Document, MediaType, Reject, RejectCode, Room, Text};
 
 /// The hidden subcommand that runs [`child_main`].
 pub const CHILD_COMMAND: &str = "text-child";
@@ -45,12 +52,15 @@ pub struct Launch {
     pub pdfium_path: Option<PathBuf>,
     /// Documents that one child reads before a fresh one takes its place.
     pub documents_max: u32,
+    /// Which walls it raises before its first document.
+    pub sandbox: Sandbox,
 }
 
 impl Launch {
     /// Children of this very program, even after its file was replaced; 500 documents each.
-    pub fn this_program(pdfium_path: Option<PathBuf>) -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), pdfium_path, documents_max: 500 }
+    pub fn this_program(pdfium_path: Option<PathBuf>, sandbox: Sandbox) -> Self {
+        let program = PathBuf::from("/proc/self/exe");
+        Self { program, pdfium_path, documents_max: 500, sandbox }
     }
 }
 
@@ -78,24 +88,16 @@ impl Reader {
     /// The text of `document`.
     ///
     /// A death is the document's only where a fresh child dies of it too, so that no document pays
-    /// for what an earlier one left behind.
+    /// for what an earlier one left behind; and only where the next child is fit to work, so that none
+    /// pays for a machine that has no memory left.
     pub fn text(
         &mut self,
         document: &Document,
         limits: &TextLimits,
     ) -> Result<Result<Text, Reject>, Fault> {
-        let reading = match document.media_type {
-            MediaType::Plain(charset) => plain_text(document, charset, limits),
-            MediaType::Pdf => {
-                let engine = match limits.pdf_engine {
-                    PdfEngine::Pdfium => Engine::Pdfium,
-                    PdfEngine::PdfExtract => Engine::PdfExtract,
-                };
-                self.in_child(document, &terms(engine, "", limits), limits)?
-            }
-            MediaType::Html(charset) => {
-                self.in_child(document, &terms(Engine::Html, charset.name(), limits), limits)?
-            }
+        let reading = match way(document.media_type, limits) {
+            Way::Here(charset) => plain_text(document, charset, limits),
+            Way::Child(terms) => self.in_child(document, &terms, limits)?,
         };
         Ok(reading.and_then(|reading| readable(reading, document.media_type, limits)))
     }
@@ -119,12 +121,33 @@ impl Reader {
                     return Err(engine_missing(&self.launch, &words));
                 }
                 Err(failure) => {
+                    if matches!(failure, Failure::Died(Death::Forbidden)) {
+                        tracing::error!(
+                            "a text child made a forbidden system call and was ended, by the \
+                             document that is rejected as TEXT_CRASHED; it may be an attack"
+                        );
+                    }
                     let rejected = reject(&failure, terms, limits);
                     self.keep(child, &failure);
+                    if rejected.code.blame() == Blame::Doubtful {
+                        self.prove(terms, limits)?;
+                    }
                     return Ok(Err(rejected));
                 }
             }
         }
+    }
+
+    /// Shows that a child is fit to work, so that the document before was to blame and not a machine
+    /// on which none is: a fault to be tried again otherwise.
+    fn prove(&mut self, terms: &Terms, limits: &TextLimits) -> Result<(), Fault> {
+        let mut child = self.child_with(limits.memory_bytes_max)?;
+        child.probe(terms, patience(limits)).map_err(|failure| {
+            let what = format!("proving a text child after one that failed: {failure:?}");
+            Fault::plain(FaultClass::Retry, what)
+        })?;
+        self.child = Some(child);
+        Ok(())
     }
 
     /// The idle child, where it may go on, or a fresh one.
@@ -145,6 +168,25 @@ impl Reader {
         if is_reusable(failure) {
             self.child = Some(child);
         }
+    }
+}
+
+/// Where a document is read.
+enum Way {
+    /// In the worker: plain text in this character set.
+    Here(&'static Encoding),
+    /// In a child, on these terms.
+    Child(Terms),
+}
+
+fn way(media_type: MediaType, limits: &TextLimits) -> Way {
+    match (media_type, limits.pdf_engine) {
+        (MediaType::Plain(charset), _) => Way::Here(charset),
+        (MediaType::Pdf, PdfEngine::Pdfium) => Way::Child(terms(Engine::Pdfium, "", limits)),
+        (MediaType::Pdf, PdfEngine::PdfExtract) => {
+            Way::Child(terms(Engine::PdfExtract, "", limits))
+        }
+        (MediaType::Html(charset), _) => Way::Child(terms(Engine::Html, charset.name(), limits)),
     }
 }
 
@@ -240,6 +282,10 @@ fn reject(failure: &Failure, terms: &Terms, limits: &TextLimits) -> Reject {
         Failure::Died(Death::StackOverflow) => {
             (RejectCode::TextCrashed, "the text engine overflowed its stack".to_owned())
         }
+        Failure::Died(Death::Forbidden) => (
+            RejectCode::TextCrashed,
+            "the text engine made a system call that no document needs, and was ended".to_owned(),
+        ),
         Failure::Died(Death::Signal(number)) => {
             (RejectCode::TextCrashed, format!("the text engine died of signal {number}"))
         }
@@ -294,6 +340,11 @@ fn too_large(limits: &TextLimits) -> Reject {
 fn encoding_invalid(offset: u64, charset: &str) -> Reject {
     let detail = format!("byte {offset} (from 0) starts nothing that is valid in {charset}");
     Reject::new(RejectCode::EncodingInvalid, Room::Text, detail)
+}
+
+/// The walls that a child raises here; a fault where the launch asks for more.
+pub fn walls(launch: &Launch) -> Result<Walls, Fault> {
+    Ok(Child::spawn(launch, TextLimits::default().memory_bytes_max)?.walls())
 }
 
 /// Name and version of the PDF engine that `limits` choose, such as `pdf-extract 0.12.1`, after

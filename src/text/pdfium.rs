@@ -19,41 +19,34 @@ use super::rows::{Glyph, Line};
 /// A folder that no machine has: PDFium takes its fonts from here and so from nowhere.
 const NO_FONTS: &str = "/nonexistent/";
 
-/// PDFium, loaded when first needed.
-pub(super) struct Engine {
-    path: Option<PathBuf>,
-    library: Option<Pdfium>,
-}
+/// PDFium, or why it could not be loaded: an HTML document needs none.
+pub(super) struct Engine(Result<Pdfium, String>);
 
 impl Engine {
-    /// An engine that will load the shared library at `path`.
-    pub(super) const fn new(path: Option<PathBuf>) -> Self {
-        Self { path, library: None }
+    /// Loads the shared library at `path`.
+    pub(super) fn load(path: Option<PathBuf>) -> Self {
+        let Some(path) = path else { return Self(Err("no path is set".to_owned())) };
+        let load = || {
+            let bindings = Pdfium::bind_to_library(path)?;
+            let config = PdfiumLibraryConfig::new().set_user_font_paths(&[NO_FONTS])?;
+            Ok(Pdfium::new_with_config(bindings, config))
+        };
+        Self(load().map_err(|error: PdfiumError| error.to_string()))
     }
 
-    /// The library, loaded once.
-    pub(super) fn load(&mut self) -> Result<&Pdfium, Stop> {
-        if self.library.is_none() {
-            let missing = |words: String| Stop::Refused(Refusal::EngineMissing(words));
-            let path = self.path.as_ref().ok_or_else(|| missing("no path is set".to_owned()))?;
-            let bindings =
-                Pdfium::bind_to_library(path).map_err(|error| missing(error.to_string()))?;
-            let config = PdfiumLibraryConfig::new()
-                .set_user_font_paths(&[NO_FONTS])
-                .map_err(|error| missing(error.to_string()))?;
-            self.library = Some(Pdfium::new_with_config(bindings, config));
-        }
-        self.library.as_ref().ok_or(Stop::Refused(Refusal::EngineMissing(String::new())))
+    /// The library.
+    pub(super) fn library(&self) -> Result<&Pdfium, Stop> {
+        self.0.as_ref().map_err(|words| Stop::Refused(Refusal::EngineMissing(words.clone())))
     }
 
     /// Reads the document in `bytes`.
     pub(super) fn read(
-        &mut self,
+        &self,
         bytes: &[u8],
         pages_max: u32,
         to: &mut Pages<'_>,
     ) -> Result<(), Stop> {
-        let library = self.load()?;
+        let library = self.library()?;
         let document =
             library.load_pdf_from_byte_slice(bytes, None).map_err(|error| refusal(&error))?;
         let count = document.pages().len();

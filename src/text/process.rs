@@ -17,7 +17,10 @@ use rustix::process::Signal;
 
 use super::Launch;
 use super::frame::{self, HEAD_BYTES, Refusal, Reply, Setup, Terms};
+use super::walls::Walls;
+use crate::config::settings::Sandbox;
 use crate::error::{Fault, FaultClass};
+use crate::failpoint::{self, Point};
 use crate::types::Document;
 
 /// Longest time for a child to start and set its limits: a moment, even on a machine under load.
@@ -59,6 +62,8 @@ pub(super) enum Death {
     StackOverflow,
     /// More time on the processor than the document was given.
     CpuTime,
+    /// A call that its walls do not let through.
+    Forbidden,
     /// Another signal, by number.
     Signal(i32),
     /// It left by itself, or spoke nonsense.
@@ -80,6 +85,7 @@ pub(super) struct Child {
     wire: UnixStream,
     stderr: UnixStream,
     memory_bytes_max: u64,
+    walls: Walls,
     documents: u32,
 }
 
@@ -89,6 +95,9 @@ impl Child {
     /// The kernel kills it when the calling *thread* ends, so that no child outlives its worker.
     pub(super) fn spawn(launch: &Launch, memory_bytes_max: u64) -> Result<Self, Fault> {
         let starting = |error| Fault::new(FaultClass::Retry, "starting a text child", error);
+        if failpoint::pass(Point::Started) {
+            return Err(starting(io::Error::other("told to fail by `SLUICE_FAILPOINTS`")));
+        }
         let (wire, child_wire) = UnixStream::pair().map_err(starting)?;
         let (stderr, child_stderr) = UnixStream::pair().map_err(starting)?;
         stderr.set_nonblocking(true).map_err(starting)?;
@@ -104,20 +113,37 @@ impl Child {
             .stderr(Stdio::from(OwnedFd::from(child_stderr)))
             .spawn()
             .map_err(starting)?;
-        let mut child = Self { process, wire, stderr, memory_bytes_max, documents: 0 };
+        let walls = Walls::default();
+        let mut child = Self { process, wire, stderr, memory_bytes_max, walls, documents: 0 };
         child.set_up(launch)?;
+        if launch.sandbox == Sandbox::Required && !child.walls.is_whole() {
+            let what = format!(
+                "starting a text child: its walls: {}; `--text-sandbox required` \
+                 (SLUICE_TEXT_SANDBOX) asks for files and calls, so run it on a kernel that has \
+                 Landlock and seccomp enabled, or say `best-effort`",
+                child.walls
+            );
+            return Err(Fault::plain(FaultClass::Fatal, what));
+        }
         Ok(child)
+    }
+
+    /// The walls around it.
+    pub(super) const fn walls(&self) -> Walls {
+        self.walls
     }
 
     fn set_up(&mut self, launch: &Launch) -> Result<(), Fault> {
         let pdfium_path = launch.pdfium_path.as_ref();
         let setup = Setup {
             memory_bytes_max: self.memory_bytes_max,
+            is_walled: launch.sandbox != Sandbox::Off,
             pdfium_path: pdfium_path.map_or(Vec::new(), |path| path.as_os_str().as_bytes().into()),
         };
         let mut wire = Wire::new(&self.wire, START_TIMEOUT, START_TIMEOUT);
         let ready = frame::write_setup(&mut wire, &setup).and_then(|()| wire.reply(0));
-        if matches!(ready, Ok(Reply::Ready)) {
+        if let Ok(Reply::Ready(walls)) = ready {
+            self.walls = walls;
             return Ok(());
         }
         let Err(error) = ready else {
@@ -131,10 +157,12 @@ impl Child {
         }
         let death = self.death();
         let context = format!(
-            "starting a text child: it died ({death:?}); `text.memory_bytes_max` of {} may be too low",
+            "starting a text child: it died ({death:?}); `text.memory_bytes_max` of {} may be too low, \
+             or the machine has no memory left",
             self.memory_bytes_max
         );
-        Err(Fault::plain(FaultClass::Fatal, context))
+        // The worker's start has proven the limit, so it is the machine's want and may pass.
+        Err(Fault::plain(FaultClass::Retry, context))
     }
 
     /// This child, where it lives and may read one more document under that limit.
@@ -165,6 +193,9 @@ impl Child {
         document: &Document,
         patience: Patience,
     ) -> Result<Reading, Failure> {
+        if failpoint::pass_with(Point::Given, document.bytes.len()) {
+            self.process.kill().ok();
+        }
         let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
         let sent = frame::write_extract(&mut wire, terms, &document.bytes);
         // A child that refuses while the document is still on its way answers and closes, or dies:
@@ -228,6 +259,9 @@ fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
     if number == Signal::XCPU.as_raw() {
         return Death::CpuTime;
     }
+    if number == Signal::SYS.as_raw() {
+        return Death::Forbidden;
+    }
     if says("has overflowed its stack") {
         return Death::StackOverflow;
     }
@@ -241,9 +275,12 @@ fn cause_of_death(signal: Option<i32>, last_words: &str) -> Death {
 }
 
 /// Why there are no (more) pages.
-enum Stop {
+pub(super) enum Stop {
+    /// The child says why.
     Refused(Refusal),
+    /// The child wrote more text than it was allowed to.
     Flood,
+    /// No reply came, or one that is none.
     Io(io::Error),
 }
 
@@ -275,22 +312,10 @@ impl<'a> Wire<'a> {
 
     /// The pages up to the last one, at most `text_bytes_max` bytes together.
     fn pages(&mut self, text_bytes_max: u64) -> Result<Reading, Stop> {
-        let mut pages = Vec::new();
-        let mut left_bytes = text_bytes_max;
-        loop {
+        pages(text_bytes_max, || {
             self.next = Instant::now() + self.progress;
-            match self.reply(text_bytes_max)? {
-                Reply::Page(text) => {
-                    let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-                    left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
-                    pages.push(text);
-                }
-                Reply::Progress => {}
-                Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
-                Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
-                Reply::Ready => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
-            }
-        }
+            self.reply(text_bytes_max)
+        })
     }
 
     fn reply(&mut self, page_bytes_max: u64) -> io::Result<Reply> {
@@ -299,6 +324,28 @@ impl<'a> Wire<'a> {
         let mut payload = vec![0; frame::reply_length(head, page_bytes_max)?];
         self.read_exact(&mut payload)?;
         frame::decode_reply(head, payload)
+    }
+}
+
+/// The pages that replies give up to the one that ends them, at most `text_bytes_max` bytes together.
+pub(super) fn pages(
+    text_bytes_max: u64,
+    mut reply: impl FnMut() -> io::Result<Reply>,
+) -> Result<Reading, Stop> {
+    let mut pages = Vec::new();
+    let mut left_bytes = text_bytes_max;
+    loop {
+        match reply()? {
+            Reply::Page(text) => {
+                let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
+                pages.push(text);
+            }
+            Reply::Progress => {}
+            Reply::Done { is_strained } => return Ok(Reading { pages, is_strained }),
+            Reply::Refused(refusal) => return Err(Stop::Refused(refusal)),
+            Reply::Ready(_) => return Err(Stop::Io(io::ErrorKind::InvalidData.into())),
+        }
     }
 }
 
@@ -346,6 +393,7 @@ mod tests {
             (Some(9), "", Death::Signal(9)),
             (Some(11), "", Death::Signal(11)),
             (Some(24), "", Death::CpuTime),
+            (Some(31), "", Death::Forbidden),
         ];
         for (signal, words, expected) in table {
             assert_eq!(cause_of_death(signal, words), expected, "{signal:?} {words}");

@@ -29,6 +29,18 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// Reads 64 hexadecimal digits; `None` where they are none.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let digits: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(digits) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+        }
+        rest.is_empty().then_some(Self(bytes))
+    }
+
     /// The first 16 hexadecimal digits: 64 bits, enough to tell values of one kind apart.
     pub fn short(&self) -> String {
         self.to_string().chars().take(16).collect()
@@ -62,6 +74,17 @@ mod tests {
         // FIPS 180-4 example: SHA-256 of the empty message.
         let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), expected);
+    }
+
+    #[test]
+    fn a_digest_is_read_back_as_it_is_written() {
+        let digest = Digest::of(b"words");
+        let text = digest.to_string();
+        assert_eq!(Digest::from_hex(&text), Some(digest));
+        assert_eq!(Digest::from_hex(&text.to_uppercase()), Some(digest));
+        for bad in ["", "ab", &format!("{text}0"), &format!("{text}00"), &text.replace('a', "g")] {
+            assert_eq!(Digest::from_hex(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Digest, Sensitive};
+use super::{Digest, Sensitive, Uri};
 
 /// What a document's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Document {
     pub range: Option<Span>,
     /// Who the document is about, as its envelope says; what redaction looks for in the text.
     pub identifiers: Vec<Identifier>,
+    /// Where the bytes were fetched from; `None` where the message held them.
+    pub fetched_from: Option<Uri>,
 }
 
 /// One part of a delivery, for those who tell what became of it.

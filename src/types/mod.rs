@@ -4,6 +4,7 @@
 
 mod audit;
 mod chunk;
+mod claim;
 mod delivery;
 mod digest;
 mod document;
@@ -15,10 +16,12 @@ mod provenance;
 mod redaction;
 mod reject_code;
 mod sensitive;
+mod uri;
 mod value;
 
 pub use audit::Audit;
 pub use chunk::{Chunk, Chunks, WindowScores};
+pub use claim::Claim;
 pub use delivery::{Cover, Delivery, Header, Position};
 pub use digest::Digest;
 pub use document::{Document, Extent, Identifier, MediaType, Page, Part, Span, Text, TokenSpan};
@@ -32,6 +35,7 @@ pub use outcome::{
 pub use outgoing::Outgoing;
 pub use provenance::Provenance;
 pub use redaction::{Decider, Redaction};
-pub use reject_code::RejectCode;
-pub use sensitive::Sensitive;
+pub use reject_code::{Blame, RejectCode};
+pub use sensitive::{Sensitive, Shown, is_guard_lifted, lift_guard};
+pub use uri::{Prefix, Scheme, Uri};
 pub use value::Value;

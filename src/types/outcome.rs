@@ -12,6 +12,8 @@ use super::{Extraction, Position, Provenance, Redaction, RejectCode, Sensitive};
 pub enum Room {
     /// Kafka message to document.
     Decode,
+    /// Claim to document.
+    Claim,
     /// Document to text.
     Text,
     /// Text to token windows.
@@ -35,6 +37,7 @@ impl Room {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
+            Self::Claim => "claim",
             Self::Text => "text",
             Self::Chunk => "chunk",
             Self::Infer => "infer",

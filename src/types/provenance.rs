@@ -41,6 +41,8 @@ pub struct Provenance {
     pub redaction_key: Option<String>,
     /// Digest of the document's bytes; keyed where the flow redacts.
     pub document_digest: Digest,
+    /// Where the document was fetched from; absent where the message held it, or the flow redacts.
+    pub document_uri: Option<String>,
     /// Digest of the text that is published, in UTF-8; absent where no text was had, keyed where
     /// the flow redacts.
     pub text_digest: Option<Digest>,

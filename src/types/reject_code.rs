@@ -33,13 +33,44 @@ reject_codes! {
     /// An attachment stands behind a link and not in the message: `attachment.url` of a FHIR
     /// `DocumentReference`, or an OBX of type RP in an HL7 message.
     /// Likely cause: the sender keeps documents in a store of its own.
-    /// What to do: send the document itself (`attachment.data`, or an OBX of type ED); sluice opens
-    /// no connection that a document names.
+    /// What to do: send the document itself (`attachment.data`, or an OBX of type ED), or a claim: an
+    /// envelope with `uri`, `size_bytes` and `sha256`. An attachment has no SHA-256 to hold its
+    /// bytes against, so sluice does not follow its link.
     AttachmentRemote = "ATTACHMENT_REMOTE";
+    /// The store refuses to give out this document, and gives out others that the pipeline allows.
+    /// Likely cause: the document has rights of its own, was archived, or is not there and the
+    /// worker may not list its folder, which S3 answers alike.
+    /// What to do: compare the document's rights with those of its neighbours, then publish the
+    /// message again. Where a store refuses everything, nothing is rejected: the worker waits.
+    ClaimDenied = "CLAIM_DENIED";
+    /// The message names a document outside of what `input.claims.allow` lists, or names it in a way
+    /// that can be read as several places. No request was made.
+    /// Likely cause: a sender that uses another bucket or folder, or a pipeline that takes no claims.
+    /// What to do: put the document where the pipeline may read, or add the place to
+    /// `input.claims.allow`; `..`, queries and ports are never taken.
+    ClaimForbidden = "CLAIM_FORBIDDEN";
+    /// The document that was fetched is not the one that the message claims: its size or its SHA-256
+    /// differs.
+    /// Likely cause: it was written over after the message was sent, or its upload broke off.
+    /// What to do: publish the message again with size and digest of what lies there now; keep
+    /// documents under names that are never used twice.
+    ClaimMismatch = "CLAIM_MISMATCH";
+    /// No document lies where the message says, also after `input.claims.settle_timeout_ms`.
+    /// Likely cause: it was deleted, or the message was sent before the upload.
+    /// What to do: upload it and publish the message again; keep documents at least as long as the
+    /// input topic keeps messages.
+    ClaimNotFound = "CLAIM_NOT_FOUND";
     /// The message has a body, but the document in it has no bytes.
     /// Likely cause: the sender published before the upload was done.
     /// What to do: publish the document again; a null body is how a deletion is said.
     DocumentEmpty = "DOCUMENT_EMPTY";
+    /// The sender has taken the document back: a FHIR `DocumentReference` whose `status` or
+    /// `docStatus` is `entered-in-error`, an HL7 document that is deleted (TXA-19 `CA`), or a report
+    /// of which every result is deleted or wrong (OBX-11 `D`, `W`). Nothing of it was published.
+    /// Likely cause: a note that was written under another patient, or signed by mistake.
+    /// What to do: take back what was published of the document before; its outcomes have the same
+    /// key or document id.
+    DocumentRetracted = "DOCUMENT_RETRACTED";
     /// The document is larger than `input.document_bytes_max`.
     /// Likely cause: a scan at full resolution, or several documents in one file.
     /// What to do: split the document, or raise the limit and the memory of the worker with it.
@@ -72,7 +103,8 @@ reject_codes! {
     /// Likely cause: a feed of all message types, or line ends that were changed on the way.
     /// What to do: the header `sluice-detail` has kind and place; route other types elsewhere.
     Hl7Invalid = "HL7_INVALID";
-    /// The model could not be run on this document, again after a retry.
+    /// The model could not be run on this document, again after a blank one of the same length had
+    /// gone through; while that fails too, the flow waits and refuses nothing.
     /// Likely cause: memory at its limit, or a model bundle that does not fit its tokenizer.
     /// What to do: look at the worker's log for `infer`; publish the document again once mended.
     InferFailed = "INFER_FAILED";
@@ -101,9 +133,11 @@ reject_codes! {
     /// Likely cause: a bundle of documents, or a page tree made to harm.
     /// What to do: split the document, or raise the limit.
     PdfPagesTooMany = "PDF_PAGES_TOO_MANY";
-    /// The record is larger than the record topic takes.
-    /// Likely cause: a very long document with very many findings.
-    /// What to do: raise `max.message.bytes` of the topic and of the producer, then publish again.
+    /// The record is larger than the record topic takes, or the outcomes of the parts of one delivery
+    /// are larger together than `limits.in_flight_outcome_bytes_max`.
+    /// Likely cause: a very long document with very many findings, or very many parts in one message.
+    /// What to do: raise `max.message.bytes` of the topic and of the producer, send fewer parts in one
+    /// message, or raise the limit that the detail names; then publish again.
     RecordTooLarge = "RECORD_TOO_LARGE";
     /// The record cannot be written under the output schema.
     /// Likely cause: a number out of the range of its column's type, or a bug. The worker went on
@@ -122,7 +156,7 @@ reject_codes! {
     /// Likely cause: a sender that registered with another registry.
     /// What to do: register `schemas/document.avsc` where the worker looks schemas up.
     SchemaUnknown = "SCHEMA_UNKNOWN";
-    /// The text engine died on this document.
+    /// The text engine died on this document, and a fresh one was fit to work right after.
     /// Likely cause: a broken or hostile file.
     /// What to do: treat the file with care; the worker itself was not harmed.
     TextCrashed = "TEXT_CRASHED";
@@ -139,7 +173,7 @@ reject_codes! {
     /// Likely cause: an endless loop on a broken file, or a very large one.
     /// What to do: look at the original in a sandbox; raise the limit if the file is honest.
     TextTimeout = "TEXT_TIMEOUT";
-    /// The text is longer than `text.text_bytes_max`.
+    /// The text is longer than `text.text_bytes_max`, or has more tokens than `text.tokens_max`.
     /// Likely cause: a document that is a database dump, or a compression bomb.
     /// What to do: split the document, or raise the limit.
     TextTooLarge = "TEXT_TOO_LARGE";
@@ -159,7 +193,55 @@ reject_codes! {
     Ungrounded = "UNGROUNDED";
 }
 
+/// Whose fault a refusal most likely is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The document's: the next one may well go through.
+    Document,
+    /// In doubt: one such document is bad, but many in a row mean the worker, its machine, its
+    /// configuration or a server.
+    Doubtful,
+}
+
 impl RejectCode {
+    /// Whose fault it most likely is.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::ClaimDenied
+            | Self::ClaimMismatch
+            | Self::ClaimNotFound
+            | Self::InferFailed
+            | Self::InternalPanic
+            | Self::RecordUnfit
+            | Self::SchemaUnknown
+            | Self::TextCrashed
+            | Self::TextMemory
+            | Self::TextTimeout
+            | Self::Ungrounded => Blame::Doubtful,
+            Self::AttachmentRemote
+            | Self::ClaimForbidden
+            | Self::DocumentEmpty
+            | Self::DocumentRetracted
+            | Self::DocumentTooLarge
+            | Self::EncodingInvalid
+            | Self::EntryTooLarge
+            | Self::EnvelopeInvalid
+            | Self::FhirInvalid
+            | Self::Hl7Invalid
+            | Self::PartsTooMany
+            | Self::PdfEncrypted
+            | Self::PdfInvalid
+            | Self::PdfNoText
+            | Self::PdfPagesTooMany
+            | Self::RecordTooLarge
+            | Self::RuleBroken
+            | Self::TextEmpty
+            | Self::TextTooLarge
+            | Self::TypeMismatch
+            | Self::TypeUnsupported => Blame::Document,
+        }
+    }
+
     /// The code of that wire name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
@@ -174,7 +256,7 @@ impl fmt::Display for RejectCode {
 
 #[cfg(test)]
 mod tests {
-    use super::RejectCode;
+    use super::{Blame, RejectCode};
 
     #[test]
     fn codes_stand_in_alphabetical_order_without_a_double() {
@@ -189,6 +271,19 @@ mod tests {
             assert!(page.contains("Likely cause: "), "{code}");
             assert!(page.contains("What to do: "), "{code}");
             assert_eq!(RejectCode::from_name(code.name()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn the_operators_document_has_every_code_under_its_kind() {
+        let document = include_str!("../../OPERATING.md");
+        let (_, codes) = document.split_once("### Codes").unwrap();
+        let (codes, _) = codes.split_once("### Faults").unwrap();
+        let (of_document, in_doubt) = codes.split_once("In doubt: ").unwrap();
+        for code in RejectCode::ALL {
+            let name = format!("`{code}`");
+            let expected = (code.blame() == Blame::Document, code.blame() == Blame::Doubtful);
+            assert_eq!((of_document.contains(&name), in_doubt.contains(&name)), expected, "{code}");
         }
     }
 }

@@ -25,7 +25,7 @@ struct Checked {
 
 /// What must hold.
 enum Test {
-    Required,
+    Required { or: Vec<String> },
     NotBefore { other: String },
     DateBetween { from: Date, to: Date },
     NumberBetween { from: f64, to: f64 },
@@ -89,9 +89,10 @@ fn check(rule: &Rule, fields: &[FieldSpec]) -> Result<Checked, Vec<(&'static str
     let mut problems = Vec::new();
     let review = Otherwise::Review;
     let (field, otherwise, test) = match rule {
-        Rule::Required { field, otherwise } => {
+        Rule::Required { field, or, otherwise } => {
             problems.extend(misfit("field", field, fields, None));
-            (field, *otherwise, Some(Test::Required))
+            problems.extend(or.iter().filter_map(|other| misfit("or", other, fields, None)));
+            (field, *otherwise, Some(Test::Required { or: or.clone() }))
         }
         Rule::NotBefore { field, other, otherwise } => {
             problems.extend(misfit("field", field, fields, Some(DATES)));
@@ -227,7 +228,10 @@ impl Checked {
     fn holds(&self, extraction: &Extraction) -> bool {
         let values = values(extraction, &self.field);
         match &self.test {
-            Test::Required => !values.is_empty(),
+            Test::Required { or } => {
+                let has_value = |name: &String| !self::values(extraction, name).is_empty();
+                !values.is_empty() || or.iter().any(has_value)
+            }
             Test::NotBefore { other } => {
                 let earliest = times(values).min();
                 let latest = times(self::values(extraction, other)).max();
@@ -258,7 +262,7 @@ impl Checked {
 
     const fn code(&self) -> ReviewCode {
         match self.test {
-            Test::Required => ReviewCode::RequiredMissing,
+            Test::Required { .. } => ReviewCode::RequiredMissing,
             Test::ConfidenceAtLeast(_) => ReviewCode::ConfidenceLow,
             Test::Readable => ReviewCode::ValueUnreadable,
             Test::NotBefore { .. }
@@ -274,7 +278,7 @@ impl Checked {
     fn detail(&self) -> String {
         let field = &self.field;
         match &self.test {
-            Test::Required => format!("`{field}` has no value"),
+            Test::Required { .. } => format!("`{field}` has no value"),
             Test::NotBefore { other } => format!("`{field}` is before `{other}`"),
             Test::DateBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
             Test::NumberBetween { from, to } => format!("`{field}` is not from {from} to {to}"),
@@ -307,6 +311,11 @@ mod tests {
         ];
         let field = |(name, kind): (&str, FieldKind)| FieldSpec::new(name, name, kind);
         kinds.map(field).to_vec()
+    }
+
+    fn required(field: &str, or: &[&str], otherwise: Otherwise) -> Rule {
+        let or = or.iter().map(|name| (*name).to_owned()).collect();
+        Rule::Required { field: field.to_owned(), or, otherwise }
     }
 
     fn evidence(confidence: f32) -> Evidence {
@@ -352,9 +361,10 @@ mod tests {
 
     #[test]
     fn required_asks_for_a_value() {
-        let rule = Rule::Required { field: "law".to_owned(), otherwise: REVIEW };
+        let rule = required("law", &["ends"], REVIEW);
         check(&rule, vec![("law", law("Ohio"))], None);
-        check(&rule, vec![], Some(ReviewCode::RequiredMissing));
+        check(&rule, vec![("ends", day("2015-05-01"))], None);
+        check(&rule, vec![("signed", day("2015-05-01"))], Some(ReviewCode::RequiredMissing));
     }
 
     #[test]
@@ -418,8 +428,7 @@ mod tests {
 
     #[test]
     fn every_broken_rule_is_told_in_order_and_a_reject_wins() {
-        let required =
-            |field: &str, otherwise| Rule::Required { field: field.to_owned(), otherwise };
+        let required = |field: &str, otherwise| required(field, &[], otherwise);
         let reviews =
             [required("signed", REVIEW), required("law", REVIEW), required("law", REVIEW)];
         let reasons = rules(&reviews).judge(&Extraction::default()).expect("no rule rejects");
@@ -454,7 +463,7 @@ mod tests {
             otherwise: REVIEW,
         };
         let rules = [
-            Rule::Required { field: "laws".to_owned(), otherwise: REVIEW },
+            required("laws", &[], REVIEW),
             date("law", "yesterday", "2000-02-30"),
             date("ends", "2001-01-01", "2000-01-01"),
             pattern("("),

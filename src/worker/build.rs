@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::engine::Engine;
 use crate::assemble::Plan;
 use crate::chunk::Tokenizer;
+use crate::claim::{self, Stores};
 use crate::config::bundle::Bundle;
 use crate::config::pipeline::PdfEngine;
-use crate::config::settings::{Compute, SettingsError};
+use crate::config::settings::{Compute, Secret, SettingsError};
+use crate::config::stores;
 use crate::config::{Flow, Labels};
 use crate::error::{Fault, FaultClass};
 use crate::infer;
@@ -32,18 +34,52 @@ impl From<SettingsError> for Fault {
     }
 }
 
+/// What flows reach besides Kafka, and by which secrets.
+#[derive(Default)]
+pub struct Reach {
+    /// Finds the schema of an Avro envelope.
+    pub registry: Option<Arc<Client>>,
+    /// The key of redaction, which a flow that redacts cannot do without.
+    pub key: Option<Key>,
+    /// Whether a claim's store may stand on this machine.
+    pub allows_loopback: bool,
+    /// Variables of the environment that configure stores.
+    pub variables: Vec<(String, Secret)>,
+}
+
+impl Reach {
+    /// What these settings and secrets reach.
+    pub fn new(registry: Option<Arc<Client>>, key: Option<Key>, stores: &stores::Stores) -> Self {
+        let (allows_loopback, variables) = (stores.allows_loopback, stores.variables());
+        Self { registry, key, allows_loopback, variables }
+    }
+
+    /// The stores of a flow that takes claims.
+    fn stores(&self, flow: &Flow) -> Result<Option<Stores>, Fault> {
+        let Some(claims) = &flow.pipeline.input.claims else { return Ok(None) };
+        let (allows_loopback, variables) = (self.allows_loopback, self.variables.as_slice());
+        Stores::open(&claim::Setup { claims, allows_loopback, variables }).map(Some)
+    }
+}
+
 /// Loads and warms the models of `flows`, each once, and makes an engine for each flow, in order.
-/// `registry` finds the schema of an Avro envelope; `key` is that of redaction, which a flow that
-/// redacts cannot do without.
+/// `reach` says how what stands around them is reached.
 pub fn build(
     compute: &Compute,
-    registry: Option<&Arc<Client>>,
-    key: Option<&Key>,
+    reach: &Reach,
     flows: Vec<Flow>,
 ) -> Result<(Base, Vec<Engine>), Fault> {
+    // Opened before the models load, so that a wrong setting is told at once.
+    let stores = flows.iter().map(|flow| reach.stores(flow)).collect::<Result<Vec<_>, _>>()?;
     let needs_pdfium = flows.iter().any(|flow| flow.pipeline.text.pdf_engine == PdfEngine::Pdfium);
     let pdfium = if needs_pdfium { Some(compute.pdfium()?) } else { None };
-    let launch = Launch::this_program(pdfium);
+    let launch = Launch::this_program(pdfium, compute.text_sandbox);
+    let walls = text::walls(&launch)?;
+    if walls.is_whole() {
+        tracing::info!(walls = %walls, "text children are walled in");
+    } else {
+        tracing::warn!(walls = %walls, "text children lack a wall; see `--text-sandbox`");
+    }
     let (bundles, models) = distinct_bundles(&flows);
     let pool = infer::Pool::start(infer::Setup {
         bundles,
@@ -54,10 +90,12 @@ pub fn build(
     let engines = flows
         .into_iter()
         .zip(models)
-        .map(|(flow, model)| {
-            engine(flow, model, &Means { launch: &launch, pool: &pool, registry, key })
+        .zip(stores)
+        .map(|((flow, model), stores)| {
+            let engine = engine(flow, model, &Means { launch: &launch, pool: &pool, reach })?;
+            Ok(Engine { stores, ..engine })
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, Fault>>()?;
     Ok((Base { pool, launch }, engines))
 }
 
@@ -80,8 +118,7 @@ fn distinct_bundles(flows: &[Flow]) -> (Vec<Arc<Bundle>>, Vec<usize>) {
 struct Means<'a> {
     launch: &'a Launch,
     pool: &'a infer::Pool,
-    registry: Option<&'a Arc<Client>>,
-    key: Option<&'a Key>,
+    reach: &'a Reach,
 }
 
 fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> {
@@ -90,7 +127,7 @@ fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> 
     let rules = Rules::new(&pipeline.rules, &pipeline.fields)
         .map_err(|problems| unchecked(&flow, &problems))?;
     let output = output_schemas(&flow, &plan)?;
-    let redactor = redactor(&flow, means.key)?;
+    let redactor = redactor(&flow, means.reach.key.as_ref())?;
     let provenance = Provenance {
         redaction_key: redactor.as_ref().map(Redactor::key_name),
         ..provenance(&flow, means, output.digest())?
@@ -100,7 +137,8 @@ fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> 
         tokenizer: Tokenizer::load(&flow.bundle)?,
         plan,
         rules,
-        registry: means.registry.cloned(),
+        registry: means.reach.registry.clone(),
+        stores: None,
         redactor,
         output: Arc::new(output),
         provenance,
@@ -173,6 +211,7 @@ fn provenance(flow: &Flow, means: &Means<'_>, schema_digest: Digest) -> Result<P
         cpu_class: engine.cpu_class.clone(),
         redaction_key: None,
         document_digest: Digest::of(b""),
+        document_uri: None,
         text_digest: None,
         position: Position { topic: Arc::from(""), partition: 0, offset: 0 },
         part: 0,

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::flow::TOKEN_TEXT_BYTES;
 use crate::assemble::{self, Plan};
 use crate::chunk::{self, Tokenizer};
+use crate::claim::{Got, Stores, Trial};
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
-use crate::decode::{self, Decoded, Known};
-use crate::error::Fault;
+use crate::decode::{self, Claimed, Decoded, Known};
+use crate::error::{Fault, FaultClass};
+use crate::failpoint;
 use crate::infer;
 use crate::redact::{Redactor, Subject};
 use crate::registry::Client;
@@ -20,9 +23,9 @@ use crate::sink::codec::Codec;
 use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
-    Chunks, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance, Reason,
-    Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Text, WindowScores,
-    record_id,
+    Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance,
+    Reason, Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Shown,
+    Text, WindowScores, record_id,
 };
 use crate::validate::Rules;
 
@@ -35,6 +38,14 @@ pub struct Pending {
     pub chunks: Chunks,
     provenance: Provenance,
     sent: Option<Timestamp>,
+}
+
+impl Pending {
+    /// What it counts for in `limits.in_flight_tokens_max`: its tokens, and where these are long, one
+    /// for each so many bytes of its text.
+    pub(super) fn tokens_held(&self) -> usize {
+        self.chunks.tokens.len().max(self.text.as_str().len() / TOKEN_TEXT_BYTES)
+    }
 }
 
 /// What a document leaves as.
@@ -65,6 +76,8 @@ pub struct Engine {
     pub(super) redactor: Option<Redactor>,
     /// Finds the schema of an Avro envelope.
     pub(super) registry: Option<Arc<Client>>,
+    /// Fetches what claims name; `None` where the pipeline takes none.
+    pub(super) stores: Option<Stores>,
     /// The output schemas.
     pub output: Arc<Schemas>,
     /// Provenance with everything that does not depend on the document.
@@ -75,6 +88,10 @@ impl Engine {
     /// The model bundle.
     pub const fn bundle(&self) -> &Bundle {
         &self.flow.bundle
+    }
+
+    const fn tokens_max(&self) -> usize {
+        self.flow.pipeline.text.tokens_max
     }
 
     /// A codec for the flow's output; with a registry, one whose schemas are registered there.
@@ -105,6 +122,30 @@ impl Engine {
         decode::decode(delivery, &self.flow.pipeline.input, &known)
     }
 
+    /// Tries once to fetch the document of a claim that [`Self::decode`] gave; blocks.
+    pub fn fetch(
+        &self,
+        claim: &Claim,
+        trial: &mut Trial,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Got, Fault> {
+        match &self.stores {
+            Some(stores) => stores.fetch(claim, trial, is_wanted),
+            None => Err(Fault::plain(FaultClass::Fatal, "fetching a claim without `input.claims`")),
+        }
+    }
+
+    /// The parts of a document that was fetched.
+    pub fn claimed(
+        &self,
+        delivery: &Delivery,
+        claimed: Claimed,
+        bytes: Vec<u8>,
+    ) -> Result<Decoded, Reject> {
+        let pieces = decode::claimed(delivery, &self.flow.pipeline.input, claimed, bytes)?;
+        Ok(Decoded::Parts(pieces))
+    }
+
     /// Reads and cuts one document.
     pub fn prepare(
         &self,
@@ -116,6 +157,9 @@ impl Engine {
             Ok(text) => text,
             Err(reject) => return Ok(Prepared::Ended(Outcome::Reject(reject))),
         };
+        let (id, words) = (Shown(document.id.as_bytes()), Shown(text.as_str().as_bytes()));
+        tracing::trace!(position = %delivery.position, part = document.part, %id, text = %words, "a text");
+        failpoint::burst(text.as_str());
         let provenance = self.provenance_of(delivery, document, &text);
         if let Some(reason) = self.foreign_language(&text) {
             // Redaction knows the model's languages only: of a text in another nothing leaves.
@@ -128,7 +172,7 @@ impl Engine {
             let outcome = self.leave(document.id.clone(), leaving, provenance, vec![reason]);
             return Ok(Prepared::Ended(outcome));
         }
-        Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle()) {
+        Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle(), self.tokens_max()) {
             Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
             Ok(chunks) => Prepared::Pending(Box::new(Pending {
                 document_id: document.id.clone(),
@@ -204,6 +248,12 @@ impl Engine {
     fn provenance_of(&self, delivery: &Delivery, document: &Document, text: &Text) -> Provenance {
         Provenance {
             document_digest: document.digest,
+            // Where the flow redacts, a path may not leave: files are named after persons.
+            document_uri: document
+                .fetched_from
+                .as_ref()
+                .filter(|_| self.redactor.is_none())
+                .map(|uri| uri.written().into_inner()),
             text_digest: Some(text.digest()),
             position: delivery.position.clone(),
             part: document.part,

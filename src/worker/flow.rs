@@ -6,13 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use std::vec;
 
+use super::agenda::Agenda;
+use super::claims::{Claiming, Fetched, Warned};
 use super::engine::{Engine, Pending, Prepared, panicked};
+use super::parts::{Backlog, Parts, Whole};
+use super::waiting::Waiting;
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
+use crate::guard::Guard;
 use crate::infer::{Answer, Handle, Job};
-use crate::ledger::{SharedLedger, Ticket};
+use crate::ledger::{Reservation, SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics, Stage};
 use crate::queue::{FairQueue, FlowId};
 use crate::route::{Origin, Payload, Router};
@@ -21,16 +27,14 @@ use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
 use crate::types::{
     Audit, Delivery, Digest, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review,
-    Room,
+    Room, Sensitive, Shown,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
 /// wait, which is right: finishing is far quicker.
 const FINISHED_MAX: usize = 256;
-/// Pause before a dependency is asked again; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(200);
-/// Longest pause before a dependency is asked again.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Bytes of text that count for a token: a text of few and long words takes memory, too.
+pub(super) const TOKEN_TEXT_BYTES: usize = 16;
 
 /// The sink's codec, as the router takes it.
 pub struct Bytes(pub Codec);
@@ -64,61 +68,53 @@ fn unfit(error: &Unfit) -> Reject {
 pub struct Work {
     /// Whose it is.
     pub flow: FlowId,
-    ticket: Ticket,
-    delivery: Delivery,
+    pub(super) ticket: Ticket,
+    pub(super) delivery: Delivery,
+    /// The document that the delivery claims, once it is there.
+    fetched: Mutex<Option<Fetched>>,
     parts: Mutex<Parts<Vec<Outgoing>>>,
-}
-
-/// The messages of a delivery's parts: they leave together and in the order of the parts, in
-/// whatever order the parts end.
-struct Parts<T> {
-    open_count: usize,
-    ended: Vec<Option<T>>,
-}
-
-impl<T> Parts<T> {
-    fn of(count: usize) -> Self {
-        Self { open_count: count, ended: std::iter::repeat_with(|| None).take(count).collect() }
-    }
-
-    /// One part has ended; all of them, once it was the last.
-    ///
-    /// # Panics
-    /// Where there is no such part or it has ended before: two outcomes for one part must never
-    /// be, nor an outcome be lost.
-    fn end(&mut self, part: u32, message: T) -> Option<Vec<T>> {
-        let slot = usize::try_from(part).ok().and_then(|part| self.ended.get_mut(part));
-        let is_open = slot.as_ref().is_some_and(|slot| slot.is_none());
-        assert!(is_open, "part {part} ended twice or was never opened");
-        if let Some(slot) = slot {
-            *slot = Some(message);
-        }
-        self.open_count -= 1;
-        (self.open_count == 0)
-            .then(|| std::mem::take(&mut self.ended).into_iter().flatten().collect())
-    }
+    /// What is left of it where it was put back half prepared.
+    left: Mutex<Option<Left>>,
 }
 
 impl Work {
+    /// Keeps the document that the delivery claims until it is prepared.
+    pub(super) fn put(&self, fetched: Fetched) {
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetched);
+    }
+
+    fn take_fetched(&self) -> Option<Fetched> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn parts(&self) -> MutexGuard<'_, Parts<Vec<Outgoing>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What is left of a delivery that is half prepared.
+struct Left {
+    pieces: vec::IntoIter<Piece>,
+    /// The room that a fetched document takes, until all of it is prepared.
+    _held: Option<Reservation<Outgoing>>,
+}
+
 /// Which part of a delivery.
 #[derive(Clone, Copy)]
-struct Which {
-    part: Part,
+pub(super) struct Which {
+    pub(super) part: Part,
     /// Digest of its document; `None` where no document was had.
-    digest: Option<Digest>,
+    pub(super) digest: Option<Digest>,
 }
 
 /// A part that comes back from the model.
 pub struct Finished {
-    work: Arc<Work>,
-    which: Which,
-    pending: Pending,
+    pub(super) work: Arc<Work>,
+    pub(super) which: Which,
+    pub(super) pending: Pending,
     answer: Answer,
+    /// Whether the model had failed on it before, and was well after that.
+    is_second: bool,
     submitted: Instant,
 }
 
@@ -144,12 +140,20 @@ pub struct Running {
     router: Router<Bytes>,
     /// Its ledger.
     pub ledger: Arc<SharedLedger<Outgoing>>,
-    shared: Shared,
+    /// Holds it where too many of its parts are refused.
+    pub guard: Arc<Guard>,
+    pub(super) shared: Shared,
     tokens: AtomicUsize,
+    backlog: Arc<Backlog>,
+    /// Deliveries that were put back half prepared, at the head of the queue.
+    begun_count: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
-    /// Deliveries that wait for the registry.
-    asked: FairQueue<Arc<Work>>,
+    /// What waits for a dependency.
+    pub(super) waiting: FairQueue<Waiting>,
+    /// Deliveries whose documents are fetched.
+    pub(super) claims: Agenda<Claiming>,
+    pub(super) warned: Warned,
 }
 
 impl Running {
@@ -161,29 +165,55 @@ impl Running {
         shared: Shared,
     ) -> (Arc<Self>, Receiver<Finished>) {
         let (finished, receiver) = sync_channel(FINISHED_MAX);
+        let ledger = Arc::default();
+        let pipeline = &engine.flow.pipeline;
+        let guard = Guard::new(
+            &pipeline.name,
+            pipeline.delivery.reject_budget,
+            Arc::clone(&ledger),
+            Arc::clone(&shared.metrics),
+        );
         let running = Self {
             id,
             engine,
             router,
-            ledger: Arc::default(),
+            ledger,
+            guard: Arc::new(guard),
             shared,
             tokens: AtomicUsize::new(0),
+            backlog: Arc::default(),
+            begun_count: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
-            asked: FairQueue::default(),
+            waiting: FairQueue::default(),
+            claims: Agenda::default(),
+            warned: Warned::default(),
         };
         (Arc::new(running), receiver)
     }
 
-    fn pipeline(&self) -> &str {
+    pub(super) fn pipeline(&self) -> &str {
         &self.engine.flow.pipeline.name
     }
 
-    /// Whether another delivery may be prepared: the model has room for its tokens, and not too
-    /// many outcomes wait for a commit.
+    /// Whether the next delivery may be prepared: the model has room for its tokens; and, where it
+    /// is not begun yet, not too much of others waits for its end or for a commit.
     pub fn has_room(&self) -> bool {
         let limits = &self.engine.flow.pipeline.limits;
-        self.tokens.load(Ordering::Acquire) < limits.in_flight_tokens_max
-            && !self.ledger.lock().is_full(limits.in_flight_outcomes_max)
+        let (outcomes, bytes) = (limits.in_flight_outcomes_max, limits.in_flight_outcome_bytes_max);
+        self.has_token_room()
+            && (self.begun_count.load(Ordering::Acquire) > 0
+                || self.backlog.is_below(outcomes, bytes)
+                    && !self.ledger.lock().is_full(outcomes, bytes))
+    }
+
+    fn has_token_room(&self) -> bool {
+        let tokens_max = self.engine.flow.pipeline.limits.in_flight_tokens_max;
+        self.tokens.load(Ordering::Acquire) < tokens_max
+    }
+
+    fn parts(&self, count: usize) -> Parts<Vec<Outgoing>> {
+        let bytes_max = self.engine.flow.pipeline.limits.in_flight_outcome_bytes_max;
+        Parts::new(count, bytes_max, &self.backlog)
     }
 
     /// Lets preparing threads ask again, after a commit.
@@ -193,29 +223,56 @@ impl Running {
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
-        let parts = Mutex::new(Parts::of(1));
-        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, parts }));
+        // None before it is begun: what waits to be is bounded by the source.
+        let parts = Mutex::new(self.parts(0));
+        let (fetched, left) = (Mutex::new(None), Mutex::new(None));
+        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, fetched, parts, left }));
     }
 
-    fn enqueue(&self, work: Arc<Work>) {
-        let cost = u64::try_from(work.delivery.size_bytes()).unwrap_or(u64::MAX).max(1);
+    pub(super) fn enqueue(&self, work: Arc<Work>) {
+        let fetched = work.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetched_bytes = fetched.as_ref().map_or(0, |fetched| fetched.bytes.len());
+        drop(fetched);
+        let size_bytes = work.delivery.size_bytes() + fetched_bytes;
+        let cost = u64::try_from(size_bytes).unwrap_or(u64::MAX).max(1);
         // A closed queue means that the worker ends; the delivery is read again by the next one.
         drop(self.shared.queue.push(self.id, cost, work));
     }
 
-    /// Decodes, reads and cuts one delivery on a preparing thread. Other flows wait for this
-    /// thread, so it never waits for the registry.
+    /// Decodes, reads and cuts one delivery on a preparing thread, or goes on with one. Other flows
+    /// wait for this thread, so it never waits for a dependency, nor for a document that is claimed.
     pub fn prepare(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
+        let left = work.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if left.is_some() {
+            self.begun_count.fetch_sub(1, Ordering::AcqRel);
+        }
         if !work.ticket.lease.is_alive() {
             return;
         }
         let since = Instant::now();
-        let decode = || self.engine.decode_known(&work.delivery);
+        match left {
+            Some(left) => self.prepare_parts(work, left, reader),
+            None => self.begin(work, reader),
+        }
+        self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
+    }
+
+    /// Takes a delivery apart, and prepares its parts.
+    fn begin(self: &Arc<Self>, work: &Arc<Work>, reader: &mut Reader) {
+        trace(self.pipeline(), &work.delivery);
+        let (fetched, held) =
+            work.take_fetched().map_or((None, None), |Fetched { claimed, bytes, held }| {
+                (Some((claimed, bytes)), Some(held))
+            });
+        let decode = || match fetched {
+            None => self.engine.decode_known(&work.delivery),
+            Some((claimed, bytes)) => Ok(self.engine.claimed(&work.delivery, claimed, bytes)),
+        };
         match catch_unwind(AssertUnwindSafe(decode)) {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
-            // A closed queue means that the worker ends.
-            Ok(Err(_not_known)) => drop(self.asked.push(self.id, 1, Arc::clone(work))),
+            Ok(Err(_not_known)) => self.wait(Waiting::Schema(Arc::clone(work))),
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
+            Ok(Ok(Ok(Decoded::Claim(claimed)))) => self.claim(work, claimed),
             Ok(Ok(Ok(Decoded::Tombstone))) => {
                 let policy = self.engine.flow.pipeline.input.tombstone;
                 let cover = self.engine.cover(&work.delivery);
@@ -225,39 +282,34 @@ impl Running {
                     part: Part::WHOLE,
                     digest: None,
                 };
-                self.settle(work, self.router.tombstone(&origin, policy));
+                self.guard.settle(&work.ticket, self.router.tombstone(&origin, policy));
             }
             Ok(Ok(Ok(Decoded::Parts(pieces)))) => {
-                *work.parts() = Parts::of(pieces.len());
-                // By value, so that a part's bytes are gone once it is prepared.
-                for Piece { part, document } in pieces {
-                    match document {
-                        Ok(document) => self.prepare_part(work, part, &document, reader),
-                        Err(reject) => {
-                            let which = Which { part, digest: None };
-                            self.end(work, which, &Outcome::Reject(reject));
-                        }
-                    }
-                }
+                *work.parts() = self.parts(pieces.len());
+                let left = Left { pieces: pieces.into_iter(), _held: held };
+                self.prepare_parts(work, left, reader);
             }
         }
-        self.shared.metrics.took(self.pipeline(), Stage::Prepare, since.elapsed());
     }
 
-    /// Asks the registry for the schemas of envelopes, for as long as it takes, on a thread of the
-    /// flow's own; then the deliveries go back to the queue.
-    pub fn ask_all(&self) {
-        while let Some(work) = self.asked.pop(|_| true) {
-            if !work.ticket.lease.is_alive() {
-                continue;
+    /// Prepares parts while the model has room. What is left goes back to the head of the queue, so
+    /// that no thread waits with it, and no other delivery of the flow is begun before it is done.
+    fn prepare_parts(self: &Arc<Self>, work: &Arc<Work>, mut left: Left, reader: &mut Reader) {
+        // By value, so that a part's bytes are gone once it is prepared.
+        while let Some(Piece { part, document }) = left.pieces.next() {
+            match document {
+                Ok(document) => self.prepare_part(work, part, document, reader),
+                Err(reject) => {
+                    let which = Which { part, digest: None };
+                    self.end(work, which, &Outcome::Reject(reject));
+                }
             }
-            let decode = || self.engine.decode(&work.delivery);
-            match catch_unwind(AssertUnwindSafe(|| self.persist(&work, decode))) {
-                Err(_) => self.refuse(&work, &panicked(Room::Decode)),
-                Ok(None) => {}
-                Ok(Some(Err(reject))) => self.refuse(&work, &Outcome::Reject(reject)),
-                // The schema is known from here on.
-                Ok(Some(Ok(_))) => self.enqueue(work),
+            if left.pieces.len() > 0 && !self.has_token_room() {
+                *work.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+                self.begun_count.fetch_add(1, Ordering::AcqRel);
+                // A closed queue means that the worker ends.
+                drop(self.shared.queue.put_back(self.id, Arc::clone(work)));
+                return;
             }
         }
     }
@@ -266,24 +318,51 @@ impl Running {
         self: &Arc<Self>,
         work: &Arc<Work>,
         part: Part,
-        document: &Document,
+        document: Document,
         reader: &mut Reader,
     ) {
-        let prepared = catch_unwind(AssertUnwindSafe(|| {
-            self.persist(work, || self.engine.prepare(&work.delivery, document, reader))
-        }));
         let which = Which { part, digest: Some(document.digest) };
-        match prepared {
+        let prepare = || self.engine.prepare(&work.delivery, &document, reader);
+        match catch_unwind(AssertUnwindSafe(prepare)) {
             Err(_) => self.end(work, which, &panicked(Room::Text)),
-            Ok(None) => {}
-            Ok(Some(Prepared::Ended(outcome))) => self.end(work, which, &outcome),
-            Ok(Some(Prepared::Pending(pending))) => self.submit(work, which, *pending),
+            Ok(Ok(prepared)) => self.go_on(work, which, prepared),
+            Ok(Err(fault)) if fault.class == FaultClass::Retry => {
+                self.wait(Waiting::Text(Arc::clone(work), part, Box::new(document)));
+            }
+            Ok(Err(fault)) => self.stop(&fault),
         }
     }
 
-    fn submit(self: &Arc<Self>, work: &Arc<Work>, which: Which, pending: Pending) {
+    /// A part was prepared.
+    pub(super) fn go_on(self: &Arc<Self>, work: &Arc<Work>, which: Which, prepared: Prepared) {
+        match prepared {
+            Prepared::Ended(outcome) => self.end(work, which, &outcome),
+            Prepared::Pending(pending) => self.submit(work, which, *pending, false),
+        }
+    }
+
+    /// Leaves `waiting` to the flow's own thread.
+    fn wait(&self, waiting: Waiting) {
+        // A closed queue means that the worker ends.
+        drop(self.waiting.push(self.id, 1, waiting));
+    }
+
+    /// Nothing in this process can mend `fault`.
+    pub(super) fn stop(&self, fault: &Fault) {
+        self.shared.shutdown.stop(Stop::Fault(fault.chain()));
+    }
+
+    /// Gives a part to the model, for the second time or the first.
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        work: &Arc<Work>,
+        which: Which,
+        pending: Pending,
+        is_second: bool,
+    ) {
         let tokens = pending.chunks.tokens.len();
         self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
+        let tokens = pending.tokens_held();
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
         self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
         let windows = Arc::clone(&pending.chunks.windows);
@@ -294,7 +373,7 @@ impl Running {
         let submitted = Instant::now();
         let done = move |answer| {
             // A closed channel means that the worker ends.
-            drop(finished.send(Finished { work, which, pending, answer, submitted }));
+            drop(finished.send(Finished { work, which, pending, answer, is_second, submitted }));
         };
         let model = self.engine.model;
         self.shared.infer.submit(Job {
@@ -306,18 +385,19 @@ impl Running {
         });
     }
 
-    /// Ends [`Self::ask_all`], and [`Self::finish_all`] once the model has answered what it was
-    /// given.
+    /// Ends [`Self::wait_all`] and [`Self::fetch_all`], and [`Self::finish_all`] once the model has
+    /// answered what it was given.
     pub fn close(&self) {
         drop(self.finished.lock().unwrap_or_else(PoisonError::into_inner).take());
-        drop(self.asked.close());
+        drop(self.waiting.close());
+        self.claims.close();
     }
 
     /// Assembles, judges and routes what comes back from the model, until the channel closes.
     pub fn finish_all(&self, receiver: &Receiver<Finished>) {
         for finished in receiver {
             let since = Instant::now();
-            let tokens = finished.pending.chunks.tokens.len();
+            let tokens = finished.pending.tokens_held();
             let waited = since.duration_since(finished.submitted);
             self.shared.metrics.took(self.pipeline(), Stage::Infer, waited);
             self.finish(finished);
@@ -329,6 +409,11 @@ impl Running {
     }
 
     fn finish(&self, finished: Finished) {
+        let is_first_failure = !finished.is_second
+            && matches!(&finished.answer, Answer::Reject(it) if it.code == RejectCode::InferFailed);
+        if is_first_failure {
+            return self.wait(Waiting::Model(Box::new(finished)));
+        }
         let Finished { work, which, pending, answer, .. } = finished;
         let outcome = match answer {
             Answer::Cancelled => return,
@@ -342,13 +427,13 @@ impl Running {
     }
 
     /// The delivery as a whole is refused.
-    fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
-        *work.parts() = Parts::of(1);
+    pub(super) fn refuse(&self, work: &Arc<Work>, outcome: &Outcome) {
+        *work.parts() = self.parts(1);
         self.end(work, Which { part: Part::WHOLE, digest: None }, outcome);
     }
 
     /// One part has ended; the last one settles the delivery.
-    fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
+    pub(super) fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
         let Which { part, digest } = which;
         let route = |outcome: &Outcome| {
             let cover = self.engine.cover(&work.delivery);
@@ -357,74 +442,36 @@ impl Running {
         };
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
-        let all = work.parts().end(part.number, outgoing);
-        if let Some(all) = all {
-            self.settle(work, all.into_iter().flatten().collect());
-        }
-    }
-
-    fn settle(&self, work: &Arc<Work>, outgoing: Vec<Outgoing>) {
-        let ended: Vec<_> =
-            outgoing.iter().filter_map(|outgoing| outgoing.kind.zip(Some(outgoing.code))).collect();
-        if self.ledger.lock().settle(&work.ticket, outgoing) {
-            for (kind, code) in ended {
-                self.shared.metrics.ended(self.pipeline(), kind.name(), code);
+        let bytes = outgoing.iter().map(Outgoing::size_bytes).sum();
+        let whole = work.parts().end(part.number, outgoing, bytes);
+        match whole {
+            None => {}
+            Some(Whole::Fits(all)) => {
+                self.guard.settle(&work.ticket, all.into_iter().flatten().collect());
             }
-            self.ledger.notify();
-        }
-    }
-
-    /// Calls `call` again while the world may mend itself. `None` where nobody wants the answer
-    /// any more: the lease died, or the worker ends.
-    fn persist<A>(&self, work: &Work, mut call: impl FnMut() -> Result<A, Fault>) -> Option<A> {
-        let mut pause = RETRY_MIN;
-        loop {
-            let fault = match call() {
-                Ok(answer) => return Some(answer),
-                Err(fault) => fault,
-            };
-            if fault.class == FaultClass::Fatal {
-                self.shared.shutdown.stop(Stop::Fault(fault.chain()));
-                return None;
+            Some(Whole::TooLarge(bytes)) => {
+                let limit = self.engine.flow.pipeline.limits.in_flight_outcome_bytes_max;
+                let detail = format!(
+                    "the outcomes of its parts have {bytes} bytes together; the limit \
+                     `limits.in_flight_outcome_bytes_max` is {limit}"
+                );
+                let reject = Reject::new(RejectCode::RecordTooLarge, Room::Route, detail);
+                self.refuse(work, &Outcome::Reject(reject));
             }
-            if !work.ticket.lease.is_alive() || self.shared.shutdown.is_over() {
-                return None;
-            }
-            tracing::warn!(pipeline = self.pipeline(), error = fault.chain(), "trying again");
-            self.shared.shutdown.rest(pause);
-            pause = (pause * 2).min(RETRY_MAX);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::Parts;
-
-    #[test]
-    #[should_panic(expected = "ended twice")]
-    fn a_part_that_ends_twice_stops_the_worker() {
-        let mut parts = Parts::of(2);
-        assert!(parts.end(1, ()).is_none());
-        parts.end(1, ());
+/// Tells of a delivery how large each of its pieces is.
+fn trace(pipeline: &str, delivery: &Delivery) {
+    fn of(bytes: Option<&Sensitive<Vec<u8>>>) -> &[u8] {
+        bytes.map_or(&[], |bytes| bytes.as_slice())
     }
-
-    proptest! {
-        #[test]
-        fn parts_leave_together_and_in_order_in_whatever_order_they_end(
-            order in (1..40_u32).prop_flat_map(|count| {
-                Just((0..count).collect::<Vec<_>>()).prop_shuffle()
-            }),
-        ) {
-            let mut parts = Parts::of(order.len());
-            let (last, others) = order.split_last().unwrap();
-            for part in others {
-                prop_assert!(parts.end(*part, *part).is_none());
-            }
-            let all = parts.end(*last, *last).unwrap();
-            prop_assert!(all.is_sorted() && all.len() == order.len());
-        }
+    let (key, body) = (of(delivery.key.as_ref()), of(delivery.body.as_ref()));
+    let position = &delivery.position;
+    tracing::trace!(pipeline, %position, key = %Shown(key), body = %Shown(body), "a delivery");
+    for header in &delivery.headers {
+        let (name, value) = (Shown(header.name.as_bytes()), Shown(of(header.value.as_ref())));
+        tracing::trace!(pipeline, %position, %name, %value, "a header");
     }
 }

@@ -1,32 +1,48 @@
 //! Wires the rooms, supervises the threads, drains: the only place that knows all rooms.
 //!
-//! Threads of a process: per flow one that polls (source), one that asks the registry, one that
-//! finishes and one that commits (sink); shared by all flows, those that prepare documents, each with a text child of its own,
-//! and those that own an inference session; and one for health and signals.
+//! Threads of a process: per flow one that polls (source), one that waits for dependencies, one that
+//! finishes and one that commits (sink), and where it takes claims those that fetch documents;
+//! shared by all flows, those that prepare documents, each with a text child of its own, and those
+//! that own an inference session; and one for health and signals.
 
+mod again;
+mod agenda;
 mod build;
+mod claims;
 mod engine;
 mod flow;
+mod memory;
+mod parts;
+mod waiting;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use build::{Base, build, output_schemas, plan, redactor};
+pub use again::again;
+pub use build::{Base, Reach, build, output_schemas, plan, redactor};
 pub use engine::{Engine, Pending, Prepared};
+pub use flow::Bytes;
+pub use memory::Bound;
 
-use self::flow::{Bytes, Finished, Running, Shared};
-use crate::config::Property;
-use crate::config::settings::{self, Settings};
+use self::flow::{Finished, Running, Shared};
+use crate::admin::{self, Admin};
+use crate::backoff;
+use crate::config::pipeline::{Limits, Pipeline};
+use crate::config::settings::{self, Secret, Settings};
+use crate::config::{Flow, Property};
 use crate::error::{Fault, FaultClass};
-use crate::health::{Health, Server};
+use crate::guard::Board;
+use crate::health::{self, Health};
 use crate::infer;
 use crate::kafka::Connection;
+use crate::listen::Port;
 use crate::metrics::Metrics;
 use crate::queue::{FairQueue, FlowId};
 use crate::route::Router;
 use crate::shutdown::{self, Shutdown, Stop};
 use crate::sink;
+use crate::sink::codec::Codec;
 use crate::source;
 use crate::text::{Launch, Reader};
 use crate::types::Outgoing;
@@ -47,16 +63,34 @@ pub struct Worker {
     /// Threads that serve all flows and end after them.
     middle: Vec<Supervised>,
     pool: infer::Pool,
+    board: Arc<Board>,
+    memory: Bound,
 }
 
 impl Worker {
     /// Starts a worker over `engines`; returns once every transactional id is registered and
-    /// every thread runs.
-    pub fn start(settings: &Settings, base: Base, engines: Vec<Engine>) -> Result<Self, Fault> {
+    /// every thread runs, and `None` where it was told to stop before. The admin port is open for who
+    /// brings `token`, and without one closed.
+    pub fn start(
+        settings: &Settings,
+        token: Option<&Secret>,
+        base: Base,
+        engines: Vec<Engine>,
+    ) -> Result<Option<Self>, Fault> {
+        let memory = memory_bound(settings, &engines);
         let metrics = Arc::new(Metrics::default());
-        let health = Arc::new(Health::new(engines.len(), Arc::clone(&metrics)));
+        let board = Arc::new(Board::default());
+        let health = Health::new(engines.len(), Arc::clone(&metrics), Arc::clone(&board));
+        let health = Arc::new(health);
         let shutdown = Shutdown::new(settings.service.drain_deadline());
-        let server = Server::bind(settings.service.listen)?;
+        let service = &settings.service;
+        let router = health::router(Arc::clone(&health));
+        let mut ports = vec![Port::bind(service.listen, "--listen", router)?];
+        if let Some(token) = token {
+            let admin = Admin::new(Arc::clone(&board), shutdown.clone(), token.reveal());
+            let router = admin::router(Arc::new(admin));
+            ports.push(Port::bind(service.admin_listen, "--admin-listen", router)?);
+        }
         let shared = Shared {
             queue: Arc::new(FairQueue::default()),
             infer: base.pool.handle(),
@@ -71,11 +105,17 @@ impl Worker {
             edges: Vec::new(),
             middle: Vec::new(),
             pool: base.pool,
+            board,
+            memory,
         };
-        worker.attend(server, Arc::clone(&health));
+        worker.attend(ports);
         let mut edges = Vec::new();
         for (number, engine) in engines.into_iter().enumerate() {
-            edges.push(worker.add_flow(settings, number, engine)?);
+            match worker.add_flow(settings, number, engine, &base.launch) {
+                Ok(edge) => edges.push(edge),
+                Err(_) if worker.shutdown.stopped() == Some(Stop::Drain) => return Ok(None),
+                Err(fault) => return Err(fault),
+            }
         }
         for _ in 0..settings.compute.text_children() {
             worker.add_preparer(base.launch.clone());
@@ -85,7 +125,12 @@ impl Worker {
         for (source, sink) in edges {
             worker.add_edges(source, sink, &health);
         }
-        Ok(worker)
+        Ok(Some(worker))
+    }
+
+    /// The most memory that the limits of its flows let this worker have.
+    pub const fn memory(&self) -> Bound {
+        self.memory
     }
 
     /// The switch that stops this worker.
@@ -117,16 +162,17 @@ impl Worker {
         }
     }
 
-    /// Serves health and metrics, and drains on a signal. The thread is not joined: it ends with
-    /// the process, so that health is told to the last.
-    fn attend(&self, server: Server, health: Arc<Health>) {
+    /// Serves the ports, and drains on a signal. The thread is not joined: it ends with the process,
+    /// so that health is told to the last.
+    fn attend(&self, ports: Vec<Port>) {
         let shutdown = self.shutdown.clone();
         let attend = move || -> std::io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let (ended, told) =
-                    tokio::join!(shutdown::on_signal(shutdown), server.serve(health));
-                ended.and(told)
+                let serving: tokio::task::JoinSet<_> = ports.into_iter().map(Port::serve).collect();
+                let (ended, served) =
+                    tokio::join!(shutdown::on_signal(shutdown), serving.join_all());
+                served.into_iter().fold(ended, std::io::Result::and)
             })
         };
         let shutdown = self.shutdown.clone();
@@ -142,11 +188,12 @@ impl Worker {
         settings: &Settings,
         number: usize,
         engine: Engine,
+        launch: &Launch,
     ) -> Result<(source::Kafka<Outgoing>, sink::Kafka), Fault> {
         let id = FlowId(u64::try_from(number).unwrap_or(u64::MAX));
         let transactional_id = settings.kafka.transactional_id(&engine.flow)?;
         let output = engine.flow.pipeline.output.clone();
-        let codec = engine.codec()?;
+        let codec = self.codec(&engine)?;
         let router = Router::new(engine.provenance().clone(), output, Bytes(codec));
         let (running, finished) = Running::new(id, engine, router, self.shared.clone());
         let pipeline = &running.engine.flow.pipeline;
@@ -158,7 +205,8 @@ impl Worker {
                 topic: pipeline.input.topic.clone(),
                 group: running.engine.flow.group(),
                 protocol: settings.kafka.group_protocol,
-                limits: pipeline.limits.clone(),
+                limits: source_limits(pipeline),
+                ends: running.engine.flow.ends.clone(),
             },
             Arc::clone(&running.ledger),
             Arc::clone(&self.shared.metrics),
@@ -168,6 +216,7 @@ impl Worker {
             pipeline: pipeline.name.clone(),
             input_topic: pipeline.input.topic.clone(),
             transactional_id,
+            output_topics: pipeline.output.topics().map(str::to_owned).collect(),
             delivery: pipeline.delivery.clone(),
             message_bytes_max: pipeline.output.message_bytes_max,
         };
@@ -178,24 +227,53 @@ impl Worker {
             Arc::clone(&self.shared.metrics),
         )?;
         sink.join(&self.shutdown)?;
-        self.add_own(&running, finished);
+        self.add_own(&running, finished, launch.clone());
+        self.board.add(Arc::clone(&running.guard));
         self.flows.push(running);
         Ok((source, sink))
     }
 
+    /// The codec of a flow; a registry that is away is waited for.
+    fn codec(&self, engine: &Engine) -> Result<Codec, Fault> {
+        let pipeline = engine.flow.pipeline.name.as_str();
+        let is_wanted = |fault: &Fault| {
+            tracing::warn!(pipeline, error = fault.chain(), "trying again");
+            self.shutdown.stopped().is_none()
+        };
+        let codec = backoff::persist(&self.shutdown, is_wanted, || engine.codec())?;
+        codec.ok_or_else(|| Fault::plain(FaultClass::Abort, "starting: told to stop"))
+    }
+
     /// The threads of a flow in the middle.
-    fn add_own(&mut self, running: &Arc<Running>, finished: std::sync::mpsc::Receiver<Finished>) {
+    fn add_own(
+        &mut self,
+        running: &Arc<Running>,
+        finished: std::sync::mpsc::Receiver<Finished>,
+        launch: Launch,
+    ) {
         let flow = Arc::clone(running);
         let finish = self.supervised("finish", move || {
             flow.finish_all(&finished);
             Ok(())
         });
         let flow = Arc::clone(running);
-        let ask = self.supervised("ask", move || {
-            flow.ask_all();
+        let wait = self.supervised("wait", move || {
+            flow.wait_all(launch);
             Ok(())
         });
-        self.middle.extend([finish, ask]);
+        self.middle.extend([finish, wait]);
+        let claims = &running.engine.flow.pipeline.input.claims;
+        let threads = claims
+            .as_ref()
+            .map_or(0, |_| running.engine.flow.pipeline.limits.claims_concurrent_max);
+        for _ in 0..threads {
+            let flow = Arc::clone(running);
+            let fetch = self.supervised("claim", move || {
+                flow.fetch_all();
+                Ok(())
+            });
+            self.middle.push(fetch);
+        }
     }
 
     fn add_preparer(&mut self, launch: Launch) {
@@ -224,7 +302,10 @@ impl Worker {
     ) {
         let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
         let (shutdown, relieved) = (self.shutdown.clone(), Arc::clone(&running));
-        let sink = self.supervised("sink", move || sink.run(&shutdown, || relieved.wake()));
+        let sink = self.supervised("sink", move || {
+            let waits = |what: Option<&str>| relieved.guard.waits("topics", what);
+            sink.run(&shutdown, || relieved.wake(), waits)
+        });
         let (shutdown, health) = (self.shutdown.clone(), Arc::clone(health));
         let source = self.supervised("source", move || {
             source.run(
@@ -253,6 +334,25 @@ impl Worker {
         });
         Supervised { name, handle }
     }
+}
+
+/// The limits that the source keeps. Where claims are taken, deliveries leave room for a largest
+/// document: one that waits for room may be the one whose commit would make some.
+fn source_limits(pipeline: &Pipeline) -> Limits {
+    let limits = pipeline.limits.clone();
+    let kept = pipeline.input.claims.as_ref().map_or(0, |_| pipeline.input.document_bytes_max);
+    Limits { in_flight_bytes_max: limits.in_flight_bytes_max.saturating_sub(kept), ..limits }
+}
+
+fn memory_bound(settings: &Settings, engines: &[Engine]) -> Bound {
+    let threads = memory::Threads {
+        prepare_count: settings.compute.text_children(),
+        session_count: settings.compute.inference_threads(),
+    };
+    // A model that is gone by now was read before.
+    let size =
+        |flow: &Flow| std::fs::metadata(&flow.bundle.model_path).map_or(0, |file| file.len());
+    memory::bound(engines.iter().map(|engine| &engine.flow), threads, size)
 }
 
 /// How to reach the cluster that the settings name.

@@ -98,7 +98,7 @@ fn rigs() -> Vec<Rig> {
 
 impl Rig {
     fn chunks(&self, text: &Text) -> Chunks {
-        chunk::chunk(text, &self.tokenizer, &self.bundle).unwrap()
+        chunk::chunk(text, &self.tokenizer, &self.bundle, usize::MAX).unwrap()
     }
 
     /// Scores as if the model had given the logits of `case`.

@@ -3,25 +3,13 @@
 use std::time::Duration;
 
 use crate::support::checker::Kind;
+use crate::support::dice::Dice;
 use crate::support::flow::{Flow, json, short_contract};
 use crate::support::kafka::{self, Input};
 use crate::support::process::was_killed;
 
 /// Long enough for a model to load and a group to settle on a busy machine.
 const LONG: Duration = Duration::from_mins(3);
-
-/// A small generator (xorshift64, Marsaglia 2003) with a fixed seed, so that a failure can be
-/// repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 #[test]
 fn killed_ten_times_and_joined_by_another_no_part_is_lost_or_doubled() {

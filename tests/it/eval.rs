@@ -29,7 +29,8 @@ pub(crate) fn evaluate_model(model: &str, data: &Path, more: &[&str]) -> anyhow:
     let args = Command::parse_from(fixed.iter().chain(more)).args;
     let pdfium_path = args.compute.pdfium().ok();
     let program = env!("CARGO_BIN_EXE_sluice").into();
-    measure(&args, Launch { program, pdfium_path, documents_max: 500 })
+    let launch = Launch::this_program(pdfium_path, args.compute.text_sandbox);
+    measure(&args, Launch { program, ..launch })
 }
 
 /// A data set of one line a record.

@@ -12,7 +12,7 @@ use crate::support::{registry, unique, wait_for};
 const LONG: Duration = Duration::from_mins(3);
 
 /// A document in an Avro envelope of schema `id`, in Confluent wire format.
-fn enveloped(id: u64, document: &Input) -> Input {
+pub(crate) fn enveloped(id: u64, document: &Input) -> Input {
     let id = u32::try_from(id).unwrap();
     let mut body = [&[0], id.to_be_bytes().as_slice()].concat();
     for piece in [b"text/plain".as_slice(), document.payload.as_deref().unwrap()] {
@@ -97,7 +97,7 @@ fn a_broker_that_freezes_does_not_outlast_the_drain() {
     let deadline_ms = deadline.as_millis().to_string();
     let args = ["--listen", &listen, "--drain-deadline-ms", &deadline_ms];
     let mut worker = flow.worker("a", &args);
-    let producer = kafka::producer(&[("bootstrap.servers", broker.address())]);
+    let producer = kafka::producer_at(broker.address(), &[]);
     kafka::send_all(&producer, &flow.input, &(0..100).map(short_contract).collect::<Vec<_>>());
     wait_for("an outcome", LONG, || {
         let page = ureq::get(format!("http://{listen}/metrics")).call().ok()?;

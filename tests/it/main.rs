@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod bundles;
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod claims;
 #[cfg(test)]
 #[cfg(feature = "test-data")]
 mod data;
@@ -13,6 +19,15 @@ mod delivery;
 mod eval;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod guard;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod inspect;
 #[cfg(test)]
 mod leaks;
 #[cfg(test)]
@@ -28,11 +43,18 @@ mod registry;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod secure;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod telemetry;
 #[cfg(test)]
 mod text;
 #[cfg(test)]
@@ -41,3 +63,6 @@ mod text_child;
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
+#[cfg(test)]
+#[cfg(feature = "failpoints")]
+mod walls;

@@ -52,7 +52,7 @@ fn start(
 impl Rig {
     fn chunks(&self, text: &str) -> Chunks {
         let text = Text::from_pages([text.to_owned()]);
-        chunk::chunk(&text, &self.tokenizer, &self.bundle).unwrap()
+        chunk::chunk(&text, &self.tokenizer, &self.bundle, usize::MAX).unwrap()
     }
 
     /// A pool of one thread that nobody else uses.
@@ -292,7 +292,7 @@ fn a_model_that_does_not_fit_its_heads_is_refused_at_start() {
 fn findings_do_not_depend_on_the_order_of_windows() {
     let rig = &*RIG;
     let text = Text::from_pages([contract(3, 60)]);
-    let chunks = chunk::chunk(&text, &rig.tokenizer, &rig.bundle).unwrap();
+    let chunks = chunk::chunk(&text, &rig.tokenizer, &rig.bundle, usize::MAX).unwrap();
     let mut scores = scores(&rig.submit(Arc::clone(&chunks.windows), 0));
     let forward = infer::findings(&scores, &chunks, &text, &rig.bundle);
     scores.reverse();

@@ -71,6 +71,11 @@ impl Stream {
         Self { filters: "", bytes: format!("BT /F1 12 Tf 72 720 Td ({text}) Tj ET").into_bytes() }
     }
 
+    /// These bytes, whatever they are.
+    pub fn raw(bytes: &[u8]) -> Self {
+        Self { filters: "", bytes: bytes.to_vec() }
+    }
+
     /// Lines of text at these places: from the left, from the bottom.
     pub fn lines(lines: &[(u16, u16, &str)]) -> Self {
         let content = lines.iter().fold(String::new(), |mut content, (left, bottom, words)| {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sluice::config::pipeline::{Envelope, Format, Input, Output, Split, Tombstone};
+use sluice::config::settings::{Credentials, Secret};
 use sluice::decode::{Decoded, decode};
 use sluice::error::{Fault, FaultClass};
-use sluice::registry::schema::DOCUMENT;
-use sluice::registry::{Auth, Client, Endpoint, subject};
+use sluice::http::Patience;
+use sluice::registry::schema::{DOCUMENT, DOCUMENT_1};
+use sluice::registry::{Client, Endpoint, subject};
 use sluice::sink::codec::{Codec, Form};
 use sluice::types::{Delivery, Position, RejectCode, Sensitive};
 
@@ -110,9 +112,12 @@ fn registering_twice_gives_the_same_id_and_a_break_is_refused() {
     assert_ne!(newer, id);
 }
 
-fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
-    // document_id null, content_type `text/plain`, content `words`, no attributes.
-    let binary = b"\0\x14text/plain\x0awords\0";
+/// No `document_id`, `content_type` text/plain, `content` words, no claim, no attributes.
+const ENVELOPE: &[u8] = b"\0\x14text/plain\x02\x0awords\0\0\0\0";
+/// The same under the first version of the schema, which knows no claims.
+const ENVELOPE_1: &[u8] = b"\0\x14text/plain\x0awords\0";
+
+fn enveloped(id: u32, binary: &[u8], client: &Client) -> Result<String, RejectCode> {
     let body = [[0].as_slice(), &id.to_be_bytes(), binary].concat();
     let delivery = Delivery {
         position: Position { topic: "in".into(), partition: 0, offset: 0 },
@@ -130,6 +135,7 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
         parts_max: 1,
         split: Split::None,
         entry_bytes_max: 64,
+        claims: None,
     };
     let decoded = decode(&delivery, &input, client).expect("the registry answers");
     match decoded.map_err(|reject| reject.code)? {
@@ -137,7 +143,7 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
             let document = pieces.remove(0).document.map_err(|reject| reject.code)?;
             Ok(String::from_utf8(document.bytes.to_vec()).expect("words"))
         }
-        Decoded::Tombstone => panic!("a body is no tombstone"),
+        Decoded::Tombstone | Decoded::Claim(_) => panic!("the body holds its document"),
     }
 }
 
@@ -145,11 +151,15 @@ fn enveloped(id: u32, client: &Client) -> Result<String, RejectCode> {
 fn an_avro_envelope_is_read_by_its_id_and_an_unknown_id_is_a_reject() {
     let client = client();
     let subject = subject(&unique("documents"));
-    let id = client.register(&subject, DOCUMENT).expect("the registry takes it");
-    assert_eq!(enveloped(id, &client), Ok("words".to_owned()));
+    let words = Ok("words".to_owned());
+    // Senders of the first version and of this one, on one topic.
+    let first = client.register(&subject, DOCUMENT_1).expect("the registry takes it");
+    let id = client.register(&subject, DOCUMENT).expect("it is compatible with the first");
+    assert_eq!(enveloped(first, ENVELOPE_1, &client), words);
+    assert_eq!(enveloped(id, ENVELOPE, &client), words);
     let other = client.register(&subject_of_a_string(), r#""string""#).expect("a schema");
-    assert_eq!(enveloped(other, &client), Err(RejectCode::SchemaUnknown));
-    assert_eq!(enveloped(2_000_000_000, &client), Err(RejectCode::SchemaUnknown));
+    assert_eq!(enveloped(other, ENVELOPE, &client), Err(RejectCode::SchemaUnknown));
+    assert_eq!(enveloped(2_000_000_000, ENVELOPE, &client), Err(RejectCode::SchemaUnknown));
 }
 
 fn subject_of_a_string() -> String {
@@ -177,7 +187,8 @@ fn answering(answer: &'static str) -> (String, Arc<AtomicUsize>) {
 
 fn at(url: &str) -> Endpoint {
     let quick = Duration::from_millis(500);
-    Endpoint { connect_timeout: quick, total_timeout: quick, ..Endpoint::at(url) }
+    let patience = Patience { connect: quick, total: quick };
+    Endpoint { patience, ..Endpoint::at(url) }
 }
 
 #[test]
@@ -190,7 +201,9 @@ fn what_goes_wrong_is_classed_by_whether_it_may_pass() {
         ("HTTP/1.1 429 X\r\ncontent-length: 0\r\n\r\n", retry),
         ("HTTP/1.1 401 X\r\ncontent-length: 0\r\n\r\n", fatal),
         ("HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n", fatal),
-        ("HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", fatal),
+        ("HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", retry),
+        ("HTTP/1.1 404 X\r\ncontent-length: 5\r\n\r\n<htm>", retry),
+        ("HTTP/1.1 404 X\r\ncontent-length: 2\r\n\r\n{}", retry),
         ("HTTP/1.1 200 X\r\ncontent-length: 5\r\n\r\n<htm>", retry),
         ("HTTP/1.1 200 X\r\ncontent-length: 99999999\r\n\r\n{", retry),
         ("nonsense\r\n\r\n", retry),
@@ -223,7 +236,7 @@ fn ids_are_asked_for_once_known_or_not() {
     let found = "HTTP/1.1 200 X\r\ncontent-length: 23\r\n\r\n{\"schema\":\"\\\"string\\\"\"}";
     let foreign = "HTTP/1.1 200 X\r\ncontent-length: 44\r\n\r\n\
                    {\"schema\":\"\\\"string\\\"\",\"schemaType\":\"PROTO\"}";
-    let missing = "HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n";
+    let missing = "HTTP/1.1 404 X\r\ncontent-length: 20\r\n\r\n{\"error_code\":40403}";
     for (answer, is_known) in [(found, true), (foreign, false), (missing, false)] {
         let (url, count) = answering(answer);
         let client = Client::new(at(&url)).expect("the URL is one");
@@ -245,9 +258,9 @@ fn credentials_are_sent_and_never_told() {
         stream.write_all(b"HTTP/1.1 401 X\r\ncontent-length: 0\r\n\r\n").expect("an answer");
         String::from_utf8_lossy(&request[..length]).to_ascii_lowercase()
     });
-    let password = Sensitive::new("open sesame".to_owned());
-    let auth = Some(Auth { user: "Aladdin".to_owned(), password });
-    let client = Client::new(Endpoint { auth, ..at(&url) }).expect("the URL is one");
+    let password = Secret::new("open sesame".to_owned());
+    let credentials = Some(Credentials::Basic { user: "Aladdin".to_owned(), password });
+    let client = Client::new(Endpoint { credentials, ..at(&url) }).expect("the URL is one");
     let told = client.schema_by_id(7).expect_err("401").chain();
     // The example of RFC 7617, section 2.
     let expected = "basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".to_ascii_lowercase();

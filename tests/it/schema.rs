@@ -226,6 +226,7 @@ pub(crate) fn provenance(offset: i64, has_text: bool) -> Provenance {
         cpu_class: name(),
         redaction_key: None,
         document_digest: digest,
+        document_uri: None,
         text_digest: has_text.then_some(digest),
         position: Position { topic: "in".into(), partition: 3, offset },
         part: 7,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use encoding_rs::{SHIFT_JIS, UTF_8, WINDOWS_1252};
 use sluice::config::pipeline::{PdfEngine, TextLimits};
+use sluice::config::settings::Sandbox;
 use sluice::error::FaultClass;
 use sluice::text::{Launch, Reader, engine_version};
 use sluice::types::{Digest, Document, MediaType, Reject, RejectCode, Sensitive, Text};
@@ -12,7 +13,7 @@ use sluice::types::{Digest, Document, MediaType, Reject, RejectCode, Sensitive, 
 use crate::pdf_maker::{Pdf, Stream};
 
 /// Both readers of PDF.
-const ENGINES: [PdfEngine; 2] = [PdfEngine::Pdfium, PdfEngine::PdfExtract];
+pub const ENGINES: [PdfEngine; 2] = [PdfEngine::Pdfium, PdfEngine::PdfExtract];
 
 /// `PDFium`'s shared library, where the environment or `make runtime` has put it.
 pub fn pdfium_path() -> PathBuf {
@@ -30,6 +31,7 @@ pub fn launch() -> Launch {
         program: env!("CARGO_BIN_EXE_sluice").into(),
         pdfium_path: Some(pdfium_path()),
         documents_max: 500,
+        sandbox: Sandbox::BestEffort,
     }
 }
 
@@ -45,6 +47,7 @@ pub fn document(media_type: MediaType, bytes: impl Into<Vec<u8>>) -> Document {
         digest,
         range: None,
         identifiers: Vec::new(),
+        fetched_from: None,
     }
 }
 
@@ -56,11 +59,11 @@ pub fn html(markup: &str) -> Document {
     document(MediaType::Html(UTF_8), markup)
 }
 
-fn pdf(pdf: &Pdf) -> Document {
+pub fn pdf(pdf: &Pdf) -> Document {
     document(MediaType::Pdf, pdf.bytes())
 }
 
-fn limits(pdf_engine: PdfEngine) -> TextLimits {
+pub fn limits(pdf_engine: PdfEngine) -> TextLimits {
     TextLimits { pdf_engine, text_chars_min: 1, ..TextLimits::default() }
 }
 

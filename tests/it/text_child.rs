@@ -168,6 +168,8 @@ fn a_child_has_its_limits_and_no_environment() {
     assert_eq!(limit("Max file size"), ["0", "0"]);
     assert_eq!(limit("Max open files"), ["32", "32"]);
     assert_ne!(limit("Max cpu time")[0], "unlimited");
+    let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
 }
 
 #[test]

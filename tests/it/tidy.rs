@@ -13,16 +13,21 @@ use super::tidy_code::{bare, imports};
 
 /// Stages of the way of a document. Each knows the leaves and no other stage.
 const ROOMS: &[&str] = &[
-    "assemble", "chunk", "decode", "infer", "redact", "route", "sink", "source", "text", "validate",
+    "assemble", "chunk", "claim", "decode", "infer", "redact", "route", "sink", "source", "text",
+    "validate",
 ];
 
 /// What any module may know. Leaves know leaves only.
 const LEAVES: &[&str] = &[
+    "backoff",
     "config",
     "error",
     "failpoint",
+    "guard",
+    "http",
     "kafka",
     "ledger",
+    "listen",
     "metrics",
     "queue",
     "registry",
@@ -31,35 +36,59 @@ const LEAVES: &[&str] = &[
 ];
 
 /// What may know everything.
-const WIRING: &[&str] = &["cli", "eval", "lib", "main", "worker"];
+const WIRING: &[&str] = &["cli", "eval", "inspect", "lib", "main", "worker"];
 
 /// Foreign crates with the only places that may name them.
 const FOREIGN: &[(&str, &[&str])] = &[
-    ("anyhow", &["src/cli/", "src/eval/"]),
+    ("anyhow", &["src/cli/", "src/eval/", "src/inspect/", "src/worker/again.rs"]),
     ("apache_avro", &["src/decode/", "src/registry/", "src/sink/"]),
-    ("axum", &["src/health.rs"]),
-    ("clap", &["src/cli/", "src/config/", "src/eval/"]),
+    ("axum", &["src/admin.rs", "src/health.rs", "src/listen.rs"]),
+    ("clap", &["src/cli/", "src/config/", "src/eval/", "src/inspect/"]),
+    ("futures_core", &["src/claim/"]),
     ("hmac", &["src/types/"]),
     ("html5ever", &["src/text/"]),
     ("jsonschema", &["src/config/"]),
     ("landlock", &["src/text/"]),
+    ("libc", &["src/text/"]),
     ("object_store", &["src/claim/"]),
     ("ort", &["src/infer/"]),
     ("pdf_extract", &["src/text/"]),
     ("pdfium_render", &["src/text/"]),
     ("prometheus_client", &["src/metrics.rs"]),
-    ("rdkafka", &["src/cli/demo", "src/kafka.rs", "src/sink/", "src/source/"]),
+    (
+        "rdkafka",
+        &[
+            "src/cli/demo",
+            "src/inspect/",
+            "src/kafka/",
+            "src/sink/",
+            "src/source/",
+            "src/worker/again.rs",
+        ],
+    ),
     ("reqwest", &["src/claim/"]),
-    ("rustix", &["src/failpoint.rs", "src/text/"]),
+    ("rustix", &["src/claim/", "src/failpoint.rs", "src/text/"]),
     ("rustls", &["src/claim/"]),
     ("saphyr_parser", &["src/config/"]),
     ("schemars", &["src/config/"]),
     ("seccompiler", &["src/text/"]),
     ("sha2", &["src/types/"]),
     ("tokenizers", &["src/chunk/"]),
-    ("tokio", &["src/cli/", "src/health.rs", "src/shutdown.rs", "src/worker/"]),
+    (
+        "tokio",
+        &[
+            "src/admin.rs",
+            "src/claim/",
+            "src/cli/",
+            "src/inspect/",
+            "src/listen.rs",
+            "src/shutdown.rs",
+            "src/sink/",
+            "src/worker/",
+        ],
+    ),
     ("tracing_subscriber", &["src/telemetry.rs"]),
-    ("ureq", &["src/registry/"]),
+    ("ureq", &["src/http.rs", "src/kafka/", "src/registry/"]),
     ("whatlang", &["src/text/"]),
 ];
 
@@ -252,7 +281,7 @@ fn root() -> PathBuf {
 
 /// Files below `folder` whose name passes, in order; hidden ones and data left out.
 fn walk(folder: &Path, passes: &dyn Fn(&str) -> bool, found: &mut Vec<Source>) {
-    let skipped = ["expected", "samples", "target", "__pycache__"];
+    let skipped = ["corpus", "expected", "samples", "target", "__pycache__"];
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
@@ -275,7 +304,7 @@ fn walk(folder: &Path, passes: &dyn Fn(&str) -> bool, found: &mut Vec<Source>) {
 
 fn rust() -> Vec<Source> {
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "fuzz"] {
         walk(&root().join(folder), &|name| name.ends_with(".rs"), &mut found);
     }
     assert!(found.len() > 50, "the tree was not found");
@@ -290,7 +319,8 @@ fn prose_and_code() -> Vec<Source> {
     let passes =
         |name: &str| !name.contains('.') || endings.iter().any(|ending| name.ends_with(ending));
     let mut found = Vec::new();
-    for folder in ["src", "tests", "benches", "schemas", "scripts", "pipelines", "training", "helm"]
+    for folder in
+        ["src", "tests", "benches", "fuzz", "schemas", "scripts", "pipelines", "training", "helm"]
     {
         walk(&root().join(folder), &passes, &mut found);
     }

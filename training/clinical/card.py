@@ -70,6 +70,13 @@ On ACI-BENCH test notes with {notes} identifiers, nearly all generated (names an
 training, but put in by the same templates): covered by the model {aci_model:.3f}, by rules {aci_rules:.3f}, by both {aci_both:.3f}.
 Case reports are long and edited; notes as written in hospitals are terser, and figures on them
 are unknown. Labels with few annotations have figures that chance moves a lot.
+
+The pipeline's own rules (`src/redact/patterns.rs`) cover the list of 45 CFR 164.514(b)(2)(i) but for
+what has no form: a town, an employer or a school without a state, a number or a word such as
+"hospital" beside it, and names without a title or a cue, are this model's to find. A month alone
+("in June") is hidden, or moved by the shift and may stay the same month; days of the week alone,
+times of day, seasons, and occupations stay. An age above 89 is found in the phrases that were
+thought of, a relative's too.
 """
 
 

@@ -12,7 +12,8 @@ IGNORE = -100
 class Head:
     """`entities`: word labels in BIO, columns O, B-1, I-1, B-2, ...; `classes`: one column a label.
 
-    `weight` scales its loss, `smoothing` its targets.
+    `weight` scales its loss, `smoothing` its targets. `words` is what an entities head labels when
+    it is decoded: words of the tokenizer, or with "white_space" what stands between white space.
     """
 
     kind: str
@@ -20,6 +21,7 @@ class Head:
     labels: tuple
     weight: float = 1.0
     smoothing: float = 0.0
+    words: str | None = None
 
     @property
     def columns(self):

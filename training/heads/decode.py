@@ -53,6 +53,39 @@ def viterbi(rows):
     return path[::-1]
 
 
+OPENING = "([{\"'"
+CLOSING = ",;:!?)]}\"'"
+
+
+def white_space_words(text, starts, ends, words):
+    """Words that touch joined to one; signs that open before it or close behind it stay apart."""
+    def flush(run):
+        first, last = 0, len(run)
+        while last - first > 1 and piece(run[first]) in set(OPENING):
+            first += 1
+        while last - first > 1 and piece(run[last - 1]) in set(CLOSING):
+            last -= 1
+        return [*run[:first], (run[first][0], run[last - 1][1]), *run[last:]]
+
+    def piece(word):
+        return text[starts[word[0]] : ends[word[1] - 1]]
+
+    out, run = [], []
+    for word in words:
+        if run and ends[run[-1][1] - 1] != starts[word[0]]:
+            out += flush(run)
+            run = []
+        run.append(word)
+    return out + (flush(run) if run else [])
+
+
+def words_of(head, document):
+    """The words that the head labels, as token ranges."""
+    if head.get("words") != "white_space":
+        return document.words
+    return white_space_words(document.record.text, document.starts, document.ends, document.words)
+
+
 def entity_spans(path):
     """(label, first word, last word + 1) of B-k (I-k)*."""
     found = []
@@ -120,8 +153,8 @@ def head_columns(head):
 def decode(bundle, document, logits, windows, runs):
     """Findings in order of start, end, label.
 
-    document: has starts, ends (characters) and words (token ranges); logits: a row a token, or
-    None without a token head; windows: class logits by window; runs: tokens each window owns.
+    document: has record.text, starts, ends (characters) and words (token ranges); logits: a row a
+    token, or None without a token head; windows: class logits by window; runs: tokens each window owns.
     """
     found, offset, token_column, class_column = [], 0, 0, 0
     starts, ends = document.starts, document.ends
@@ -129,7 +162,7 @@ def decode(bundle, document, logits, windows, runs):
         width = head_columns(head)
         if head["kind"] == "entities":
             part = [row[token_column : token_column + width] for row in logits]
-            found += decode_entities(head, offset, part, starts, ends, document.words)
+            found += decode_entities(head, offset, part, starts, ends, words_of(head, document))
             token_column += width
         else:
             part = [row[class_column : class_column + width] for row in windows]

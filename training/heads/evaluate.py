@@ -11,7 +11,7 @@ import numpy as np
 
 from heads import recipes
 from heads.data import Head, flat
-from heads.decode import decode, entity_candidates, head_columns, log_softmax, class_logits
+from heads.decode import decode, entity_candidates, head_columns, log_softmax, class_logits, words_of
 from heads.infer import Split
 from metrics import calibration_error, prf
 
@@ -39,21 +39,11 @@ def gold_spans(document, head):
     return {span for span in flat(document.record.spans[head["name"]]) if span[0] in names}
 
 
-def to_white_space(text, found):
-    """A finding widened to white space, as data sets count whose tokens keep their punctuation."""
-    start, end = found.start, found.end
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    return start, end
-
-
 def entity_report(bundle, head, split):
     """Strict: label, start and end must be those of the annotation."""
     names = [label["name"] for h in bundle["heads"] for label in h["labels"]]
     mine = {label["name"] for label in head["labels"]}
-    hits, predicted, golds, widened = Counter(), Counter(), Counter(), 0
+    hits, predicted, golds = Counter(), Counter(), Counter()
     rows, raw = [], []
     for document, answer in supervised(split, head):
         gold = gold_spans(document, head)
@@ -64,7 +54,6 @@ def entity_report(bundle, head, split):
                 hit = (name, found.start, found.end) in gold
                 predicted[name] += 1
                 hits[name] += hit
-                widened += (name, *to_white_space(document.record.text, found)) in gold
                 rows.append((found.confidence, hit))
         raw += [(1 / (1 + np.exp(-values[0])), hit) for _, values, hit in
                 candidates(bundle, head, document, answer)]
@@ -72,7 +61,6 @@ def entity_report(bundle, head, split):
     raw_confidence, raw_hit = (np.array(column, float) for column in zip(*raw))
     return {
         "micro": prf(hits.total(), predicted.total(), golds.total()),
-        "micro_white_space": prf(widened, predicted.total(), golds.total()),
         "ece": calibration_error(confidence, hit),
         "ece_uncalibrated": calibration_error(raw_confidence, raw_hit),
         "labels": {name: {"golds": golds[name], **prf(hits[name], predicted[name], golds[name])}
@@ -86,10 +74,10 @@ def candidates(bundle, head, document, answer):
     at = first_column(bundle, head)
     logits = [row[at : at + head_columns(head)] for row in answer[0]]
     gold = gold_spans(document, head)
-    out = []
-    for label, a, b, values in entity_candidates(head, logits, document.words):
-        span = (head["labels"][label]["name"], int(document.starts[document.words[a][0]]),
-                int(document.ends[document.words[b - 1][1] - 1]))
+    words, out = words_of(head, document), []
+    for label, a, b, values in entity_candidates(head, logits, words):
+        span = (head["labels"][label]["name"], int(document.starts[words[a][0]]),
+                int(document.ends[words[b - 1][1] - 1]))
         out.append((label, values, span in gold))
     return out
 

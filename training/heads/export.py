@@ -9,7 +9,9 @@ import torch
 from onnx import TensorProto
 
 from export import Graph, dense, encode, finish, quantise
+from heads import recipes
 from heads.data import special_ids
+from heads.loud import loud_channels
 from heads.train import open_tokenizer
 from infer import PAD_TO
 from model import find_base
@@ -26,10 +28,10 @@ def pool(g, x):
     return g.add("Div", [total, count], "mean")
 
 
-def build(state, config, tokens_max):
+def build(state, config, tokens_max, loud=None):
     g = Graph()
     state = {name: tensor.float().numpy() for name, tensor in state.items()}
-    x = encode(g, state, config, tokens_max)
+    x = encode(g, state, config, tokens_max, loud)
     outputs = {}
     for name, source, output in (("head", lambda: x, "logits"), ("classes", lambda: pool(g, x), "classes")):
         if f"{name}.bias" in state:
@@ -46,6 +48,12 @@ def mean_state(paths):
     return {name: sum(state[name].float() for state in states) / len(states) for name in states[0]}
 
 
+def ids_of(tokenizer, text, tokens_max):
+    """The model's input for one text, cut to a window."""
+    cls, sep, _ = special_ids(tokenizer)
+    return [cls, *tokenizer.encode(text, add_special_tokens=False).ids[: tokens_max - 2], sep]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, nargs="+", help="several: their mean")
@@ -54,6 +62,10 @@ def main():
     parser.add_argument("--columns", type=int, help="token columns kept: those of the shipped heads")
     parser.add_argument("--tokens", type=int, default=128, help="window size")
     parser.add_argument("--stride", type=int, default=96)
+    parser.add_argument("--loud", type=int, default=0, help="channels kept apart in each product of a feed-forward layer")
+    parser.add_argument("--recipe", help="for --loud: whose training texts are looked at")
+    parser.add_argument("--data", help="for --loud: folder of the data sets")
+    parser.add_argument("--every", type=int, default=10, help="for --loud: one text in so many")
     args = parser.parse_args()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -62,11 +74,17 @@ def main():
     for name in ("head.weight", "head.bias"):
         if args.columns and name in state:
             state[name] = state[name][: args.columns]
-    onnx.save(build(state, config, args.tokens), str(out / "model.fp32.onnx"))
-    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     text = (Path(args.checkpoint[0]).parent / "tokenizer.json").read_text(encoding="utf-8")
+    tokenizer, _ = open_tokenizer(json.loads(text))
+    loud = None
+    if args.loud:
+        texts = [record.text for record in recipes.load(args.recipe).read(args.data, "train")]
+        plain = build(state, config, args.tokens)
+        loud = loud_channels(plain, [ids_of(tokenizer, t, args.tokens) for t in texts[:: args.every]], args.loud)
+    onnx.save(build(state, config, args.tokens, loud), str(out / "model.fp32.onnx"))
+    quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     (out / "tokenizer.json").write_text(text, encoding="utf-8")
-    cls, sep, pad = special_ids(open_tokenizer(json.loads(text))[0])
+    cls, sep, pad = special_ids(tokenizer)
     window = {"tokens_max": args.tokens, "stride": args.stride, "pad_to": PAD_TO,
               "cls": cls, "sep": sep, "pad": pad}
     (out / "window.json").write_text(json.dumps(window) + "\n")

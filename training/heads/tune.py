@@ -27,7 +27,8 @@ def draft(heads, window, name, revision):
         labels = [{"name": label} for label in head.labels]
         if head.kind == "classes":
             return {"kind": "classes", "name": head.name, "temperature": 1.0, "labels": labels}
-        return {"kind": "entities", "name": head.name,
+        words = {"words": head.words} if head.words else {}
+        return {"kind": "entities", "name": head.name, **words,
                 "calibration": {"bias": 0.0, "weights": [1.0, 0.0, 0.0]},
                 "labels": [{**label, "threshold": 0.0} for label in labels]}
 

@@ -16,7 +16,7 @@ use super::super::Failure;
 use crate::config::samples::Sample;
 use crate::config::{Flow, media_type_of};
 use crate::error::{Fault, FaultClass};
-use crate::kafka::Quiet;
+use crate::kafka::{Connection, Quiet};
 
 /// Longest wait for one call to the cluster.
 pub(super) const CALL_MAX: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ const MESSAGE_BYTES_MAX: &str = "10000000";
 
 /// A cluster for the time of the demo.
 pub(super) struct Cluster {
-    pub(super) brokers: String,
+    connection: Connection,
     pub(super) is_real: bool,
     topics: Vec<String>,
     /// Held so that the embedded brokers live.
@@ -33,32 +33,38 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster at `brokers`, else an embedded one, with the topics of `flows`.
-    pub(super) fn start(brokers: Option<&str>, flows: &[Flow]) -> Result<Self, Failure> {
+    /// The cluster of `real`, else an embedded one, with the topics of `flows`.
+    pub(super) fn start(real: Option<Connection>, flows: &[Flow]) -> Result<Self, Failure> {
         let topics: Vec<_> = flows.iter().flat_map(topics_of).collect();
-        if let Some(brokers) = brokers {
-            create_topics(brokers, &topics)?;
-            let brokers = brokers.to_owned();
-            return Ok(Self { brokers, topics, is_real: true, _embedded: None });
+        if let Some(connection) = real {
+            create_topics(&connection, &topics)?;
+            return Ok(Self { connection, topics, is_real: true, _embedded: None });
         }
         let fault = |error| Fault::new(FaultClass::Fatal, "starting the embedded cluster", error);
         let embedded = MockCluster::new(1).map_err(fault)?;
         for topic in &topics {
             embedded.create_topic(topic, 1, 1).map_err(fault)?;
         }
-        let brokers = embedded.bootstrap_servers();
-        Ok(Self { brokers, topics, is_real: false, _embedded: Some(embedded) })
+        let connection =
+            Connection { brokers: embedded.bootstrap_servers(), properties: Vec::new() };
+        Ok(Self { connection, topics, is_real: false, _embedded: Some(embedded) })
+    }
+
+    /// Where it is.
+    pub(super) fn brokers(&self) -> &str {
+        &self.connection.brokers
     }
 
     /// How a client of the demo's own reaches it.
     pub(super) fn config(&self) -> ClientConfig {
-        client_config(&self.brokers)
+        client_config(&self.connection)
     }
 
     /// Puts the samples of one flow on its input topic.
     pub(super) fn produce(&self, topic: &str, samples: &[Sample]) -> Result<(), Failure> {
         let fault = |error| Fault::new(FaultClass::Fatal, "producing the samples", error);
-        let producer: BaseProducer = self.config().create().map_err(fault)?;
+        let producer: BaseProducer<Quiet> =
+            self.config().create_with_context(Quiet).map_err(fault)?;
         for sample in samples {
             let body = fs::read(&sample.path).map_err(|error| {
                 Fault::new(FaultClass::Fatal, format!("reading `{}`", sample.path.display()), error)
@@ -99,16 +105,16 @@ fn topics_of(flow: &Flow) -> Vec<String> {
     topics
 }
 
-fn client_config(brokers: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers).set("message.max.bytes", MESSAGE_BYTES_MAX);
+fn client_config(connection: &Connection) -> ClientConfig {
+    let mut config = connection.config();
+    config.set("message.max.bytes", MESSAGE_BYTES_MAX);
     config
 }
 
-fn create_topics(brokers: &str, topics: &[String]) -> Result<(), Failure> {
+fn create_topics(connection: &Connection, topics: &[String]) -> Result<(), Failure> {
     let fault = |error| Fault::new(FaultClass::Fatal, "making the demo's topics", error);
     let admin: AdminClient<Quiet> =
-        client_config(brokers).create_with_context(Quiet).map_err(fault)?;
+        client_config(connection).create_with_context(Quiet).map_err(fault)?;
     let new = topics.iter().map(|topic| {
         let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
         new.set("max.message.bytes", MESSAGE_BYTES_MAX)

@@ -20,10 +20,11 @@ use super::{Failure, load_all, say, say_aside};
 use crate::config::Flow;
 use crate::config::samples::{Sample, sample_key, samples};
 use crate::config::settings::{self, Compute, GroupProtocol, LogFormat, Settings};
+use crate::config::stores::Stores;
 use crate::error::{Fault, FaultClass};
 use crate::shutdown::Stop;
 use crate::telemetry;
-use crate::worker::{self, Worker};
+use crate::worker::{self, Reach, Worker};
 
 /// Folder whose pipelines are shown where none is named.
 const PIPELINES: &str = "pipelines";
@@ -36,7 +37,8 @@ pub(super) struct DemoArgs {
     /// Pipeline folders; all of `pipelines` unless named
     #[arg(value_name = "DIR")]
     dirs: Vec<PathBuf>,
-    /// Brokers of a real cluster; topics of the demo's own are made there and deleted
+    /// Brokers of a real cluster; topics of the demo's own are made there and deleted. The
+    /// variables `SLUICE_KAFKA_*` hold for it
     #[arg(long, value_name = "HOST:PORT,..")]
     brokers: Option<String>,
     #[command(flatten)]
@@ -53,7 +55,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let mut flows = load_all(&dirs)?;
     flows.iter_mut().for_each(rename_topics);
     let samples = dirs.iter().map(|dir| samples_in(dir)).collect::<Result<Vec<_>, _>>()?;
-    let cluster = Cluster::start(args.brokers.as_deref(), &flows)?;
+    let real = args.brokers.as_deref().map(|brokers| worker::connection(&kafka(brokers, true)));
+    let cluster = Cluster::start(real.transpose()?, &flows)?;
     for (flow, samples) in flows.iter().zip(&samples) {
         let topic = &flow.pipeline.input.topic;
         cluster.produce(topic, samples)?;
@@ -62,13 +65,16 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     say_aside("loading the models\n");
 
     let settings = settings(args, &cluster);
-    let (base, engines) = worker::build(&settings.compute, None, sample_key().as_ref(), flows)?;
+    let reach = Reach::new(None, sample_key(), &settings.stores);
+    let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
     let mut shown = Vec::with_capacity(engines.len());
     for (engine, samples) in engines.iter().zip(&samples) {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
         shown.push(Shown { flow, codec, inputs: samples.len(), rows: BTreeMap::new() });
     }
-    let worker = Worker::start(&settings, base, engines)?;
+    let Some(worker) = Worker::start(&settings, None, base, engines)? else {
+        return cluster.remove();
+    };
     let shutdown = worker.shutdown();
     let is_stopped = || shutdown.stopped().is_some();
     let watched = outcomes::watch(&cluster, &mut shown, &is_stopped);
@@ -119,28 +125,32 @@ fn rename_topics(flow: &mut Flow) {
     own(&mut pipeline.output.review_topic);
     own(&mut pipeline.output.reject_topic);
     pipeline.output.audit_topic.iter_mut().for_each(own);
+    // Samples are there to be refused too.
+    pipeline.delivery.reject_budget.share_max = 1.0;
     pipeline.input.group = Some(format!("sluice-demo-{}.{}", std::process::id(), pipeline.name));
+}
+
+fn kafka(brokers: &str, is_real: bool) -> settings::Kafka {
+    settings::Kafka {
+        brokers: brokers.to_owned(),
+        instance: Some("demo".to_owned()),
+        transactional_prefix: format!("sluice-demo-{}", std::process::id()),
+        // The embedded cluster assigns by the classic protocol only.
+        group_protocol: if is_real { GroupProtocol::Auto } else { GroupProtocol::Classic },
+        properties: Vec::new(),
+    }
 }
 
 fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
     Settings {
-        kafka: settings::Kafka {
-            brokers: cluster.brokers.clone(),
-            instance: Some("demo".to_owned()),
-            transactional_prefix: format!("sluice-demo-{}", std::process::id()),
-            // The embedded cluster assigns by the classic protocol only.
-            group_protocol: if cluster.is_real {
-                GroupProtocol::Auto
-            } else {
-                GroupProtocol::Classic
-            },
-            properties: Vec::new(),
-        },
-        registry: settings::Registry { url: None },
+        kafka: kafka(cluster.brokers(), cluster.is_real),
+        registry: settings::Registry::default(),
+        stores: Stores::default(),
         compute: args.compute.clone(),
         service: settings::Service {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             drain_deadline_ms: 10_000,
+            admin_listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         },
         logs: settings::Logs { log_format: LogFormat::Text, log: args.log.clone() },
     }

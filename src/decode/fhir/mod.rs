@@ -1,32 +1,39 @@
 //! FHIR R4 JSON `-> documents`: a `DocumentReference`, or a `Bundle` that holds some.
 //!
-//! Each `content.attachment` is a part, in order: `data` is base64, its `contentType` holds as a
-//! content type of a message does. A `url` is looked for among the `Binary` resources of the same
-//! body and nowhere else: an attachment that stands behind a link is the reject
-//! `ATTACHMENT_REMOTE` of that part. Other resources of a bundle are passed over.
+//! Each `content.attachment` is a part, in order, but for those that are the same document in
+//! another format, see [`renditions`]. `data` is base64, its `contentType` holds as a content type
+//! of a message does. A `url` is looked for among the `Binary` resources of the same body and
+//! nowhere else: an attachment that stands behind a link is the reject `ATTACHMENT_REMOTE` of that
+//! part. Other resources of a bundle are passed over. A document whose `status` or `docStatus` is
+//! `entered-in-error` is one part, the reject `DOCUMENT_RETRACTED`, whatever it holds.
 //!
-//! The document's identifier is `masterIdentifier.value`, else `id`; with several attachments,
-//! followed by `#` and their number.
+//! The document's identifier is `masterIdentifier.value`, else `id`; with several parts, followed
+//! by `#` and their number.
 //!
 //! Who the document is about is gathered for redaction: the subject and its name, the patient
 //! behind it where the body holds one (`contained`, or in the bundle by reference, or the bundle's
-//! only one), and the authors' names. A body with more of them than a limit is refused, since one
-//! that is left out would be published.
+//! only one), authors and whoever else took part, see [`about`]. A body with more of them than a
+//! limit is refused, since one that is left out would be published.
 //!
-//! Deliberately validates no FHIR, opens no attachment and follows no link.
+//! Deliberately validates no FHIR, opens no attachment and follows no link, not even one that
+//! `input.claims.allow` holds: an attachment of R4 has a SHA-1 at most, which does not hold its bytes
+//! against somebody who can write to the store.
 
+mod about;
 mod model;
+mod renditions;
+mod values;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::error::Category;
 
-use self::model::{Attachment, Contact, HumanName, Identifier, Reference, Resource};
-use super::identifiers::{self, Kind};
-use super::{Found, attached, media, reject};
+use self::model::{Attachment, Resource};
+use self::renditions::Renditions;
+use super::{Found, attached, identifiers, media, reject};
 use crate::config::pipeline::Input;
-use crate::types::{self, Reject, RejectCode};
+use crate::types::{Reject, RejectCode};
 
 /// The documents of one body.
 pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'a>>, Reject> {
@@ -34,7 +41,7 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
     let shelf = Shelf::of(&root);
     let parts_max = usize::try_from(input.parts_max).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    let mut identifiers_count = 0;
+    let (mut identifiers_count, mut attachments_count) = (0, 0_usize);
     let references: Vec<&Resource<'_>> = match root.type_name.get() {
         Some("DocumentReference") => vec![&root],
         Some("Bundle") => shelf.of_type("DocumentReference").collect(),
@@ -45,27 +52,46 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
         let about = shelf.about(reference)?;
         let attachments: Vec<_> =
             reference.content.iter().flat_map(|content| &content.attachment).collect();
+        // More contents than one body may have parts need no reading to be refused.
+        attachments_count += attachments.len();
+        if attachments_count > parts_max {
+            return Err(super::parts_too_many(input));
+        }
+        let documents = if is_retracted(reference) {
+            let detail = "`status` or `docStatus` of the DocumentReference is `entered-in-error`";
+            vec![Err(reject(RejectCode::DocumentRetracted, detail))]
+        } else {
+            let mut renditions = Renditions::default();
+            for attachment in attachments {
+                let content = shelf.content(attachment, reference, input.document_bytes_max);
+                renditions.add(attachment, content);
+            }
+            renditions.into_documents()
+        };
         let id = document_id(reference);
-        for (number, attachment) in attachments.iter().enumerate() {
+        let count = documents.len();
+        for (number, content) in documents.into_iter().enumerate() {
             identifiers_count += about.len();
             if identifiers_count > identifiers::ALL_MAX {
                 return Err(too_many(identifiers::ALL_MAX, "the body"));
             }
-            let id = id.map(|id| match attachments.len() {
+            let id = id.map(|id| match count {
                 1 => id.to_owned(),
                 _ => format!("{id}#{number}"),
             });
-            let content = shelf.content(attachment, reference, input.document_bytes_max);
             found.push(Found { id, content, range: None, identifiers: about.clone() });
-            if found.len() > parts_max {
-                return Ok(found);
-            }
         }
     }
     if found.is_empty() {
         return Err(invalid("no DocumentReference with `content.attachment` stands in the body"));
     }
     Ok(found)
+}
+
+/// Whether its sender says that it was never true: what it holds must not be published. One that
+/// is `superseded` was true when it was written, and stays.
+fn is_retracted(reference: &Resource<'_>) -> bool {
+    [&reference.status, &reference.doc_status].iter().any(|it| it.get() == Some("entered-in-error"))
 }
 
 fn document_id<'a>(reference: &'a Resource<'_>) -> Option<&'a str> {
@@ -143,93 +169,6 @@ impl<'a> Shelf<'a> {
         let media_type = media::of(declared.map(str::as_bytes), &bytes)?;
         Ok(super::Content { media_type, bytes: Cow::Owned(bytes) })
     }
-
-    /// Who the document is about, and who wrote it.
-    fn about(&self, reference: &Resource<'_>) -> Result<Vec<types::Identifier>, Reject> {
-        let mut people: Vec<&Resource<'_>> =
-            reference.contained.iter().filter(|one| is_person(one)).collect();
-        let mut found = identifiers::Collector::default();
-        let source = reference.context.iter().flat_map(|context| &context.source_patient_info);
-        for subject in reference.subject.iter().chain(source) {
-            of_reference(subject, &mut found);
-            let linked = subject.link.get().and_then(|to| self.find(to, reference));
-            people.extend(linked.filter(|one| is_person(one)));
-        }
-        if !people.iter().any(|one| one.type_name.get() == Some("Patient")) {
-            let mut patients = self.of_type("Patient");
-            people.extend(patients.next().filter(|_| patients.next().is_none()));
-        }
-        for author in reference.author.iter().chain(&reference.authenticator) {
-            found.add(Kind::Name, author.display.get());
-        }
-        for person in people {
-            of_person(person, &mut found);
-        }
-        if found.is_over() {
-            return Err(too_many(identifiers::MAX, "a DocumentReference"));
-        }
-        Ok(found.to_vec())
-    }
-}
-
-fn is_person(resource: &Resource<'_>) -> bool {
-    matches!(
-        resource.type_name.get(),
-        Some("Patient" | "RelatedPerson" | "Person" | "Practitioner")
-    )
-}
-
-fn of_reference(reference: &Reference<'_>, found: &mut identifiers::Collector) {
-    found.add(Kind::Name, reference.display.get());
-    let id = reference.link.get().filter(|link| !link.starts_with('#'));
-    found.add(Kind::Id, id.and_then(|link| link.rsplit(['/', ':']).next()));
-    reference.identifier.iter().for_each(|one| of_identifier(one, Kind::RecordNumber, found));
-}
-
-fn of_person(person: &Resource<'_>, found: &mut identifiers::Collector) {
-    found.add(Kind::Id, person.id.get().filter(|_| person.type_name.get() == Some("Patient")));
-    found.add(Kind::Date, person.birth_date.get());
-    person.identifier.iter().for_each(|one| of_identifier(one, Kind::Id, found));
-    of_contact(person.name.iter(), &person.telecom, &person.address, found);
-    for Contact { name, telecom, address } in &person.contact {
-        of_contact(name.iter(), telecom, address, found);
-    }
-}
-
-fn of_contact<'m>(
-    names: impl Iterator<Item = &'m HumanName<'m>>,
-    telecom: &model::Many<model::ContactPoint<'_>>,
-    addresses: &model::Many<model::Address<'_>>,
-    found: &mut identifiers::Collector,
-) {
-    names.for_each(|name| of_name(name, found));
-    for point in telecom {
-        let kind = match point.system.get() {
-            Some("phone" | "fax" | "sms" | "pager") => Kind::Phone,
-            Some("email") => Kind::Email,
-            Some(_) | None => Kind::Id,
-        };
-        found.add(kind, point.value.get());
-    }
-    for address in addresses {
-        let pieces = [&address.text, &address.city, &address.district, &address.postal_code];
-        for piece in pieces {
-            found.add(Kind::Address, piece.get());
-        }
-        address.line.iter().for_each(|line| found.add(Kind::Address, Some(line)));
-    }
-}
-
-fn of_name(name: &HumanName<'_>, found: &mut identifiers::Collector) {
-    found.add(Kind::Name, name.text.get());
-    found.name(name.given.iter(), name.family.get());
-}
-
-/// HL7 table 0203 names the kinds of identifiers; `MR` is a medical record number.
-fn of_identifier(identifier: &Identifier<'_>, other: Kind, found: &mut identifiers::Collector) {
-    let mut codes = identifier.kind.iter().flat_map(|kind| &kind.coding);
-    let is_record = codes.any(|coding| coding.code.get() == Some("MR"));
-    found.add(if is_record { Kind::RecordNumber } else { other }, identifier.value.get());
 }
 
 fn too_many(most: usize, of: &str) -> Reject {

@@ -41,8 +41,8 @@ fn reference(content: &[Value]) -> Value {
 #[test]
 fn each_attachment_is_a_document_of_its_declared_type() {
     let body = reference(&[
-        attached("text/plain; charset=windows-1252", b"caf\xE9"),
-        attached("application/pdf", b"%PDF-1.7"),
+        titled("text/plain; charset=windows-1252", b"caf\xE9", &json!({"title": "Note"})),
+        titled("application/pdf", b"%PDF-1.7", &json!({"title": "Consent"})),
     ]);
     let body = body.to_string();
     let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
@@ -202,7 +202,124 @@ fn what_is_no_document_reference_is_refused_without_a_word_of_it() {
 #[test]
 fn reading_ends_behind_the_limit_of_parts() {
     let body = reference(&vec![attached("text/plain", b"x"); 50]);
-    assert_eq!(read(&body).unwrap().len(), 6);
+    assert_eq!(read(&body).err().unwrap().code, RejectCode::PartsTooMany);
+}
+
+/// An attachment with more elements.
+fn titled(content_type: &str, bytes: &[u8], more: &Value) -> Value {
+    let mut content = attached(content_type, bytes);
+    let attachment = content["attachment"].as_object_mut().unwrap();
+    attachment.extend(more.as_object().unwrap().clone());
+    content
+}
+
+fn check_renditions(contents: &[Value], expected: &[&[u8]]) {
+    let told = read(&reference(contents)).unwrap();
+    let bytes: Vec<_> = told.into_iter().map(|(_, bytes)| bytes.unwrap()).collect();
+    assert_eq!(bytes, expected, "{contents:?}");
+}
+
+#[test]
+fn formats_of_one_document_are_one_part_in_the_best_of_them() {
+    let plain = attached("text/plain", b"note");
+    let html = attached("text/html", b"<p>note");
+    let pdf = attached("application/pdf", b"%PDF-1.7");
+    check_renditions(&[pdf.clone(), plain.clone()], &[b"note"]);
+    check_renditions(&[html.clone(), pdf.clone()], &[b"<p>note"]);
+    check_renditions(&[pdf.clone(), html.clone(), plain.clone()], &[b"note"]);
+    check_renditions(&[attached("text/markdown", b"# note"), html.clone()], &[b"# note"]);
+    check_renditions(&[plain.clone(), plain.clone(), pdf.clone()], &[b"note"]);
+    let id = read(&reference(&[pdf, plain])).unwrap().remove(0).0;
+    assert_eq!(id.as_deref(), Some("d1"));
+}
+
+#[test]
+fn contents_that_differ_are_parts_each() {
+    let note = titled("text/plain", b"note", &json!({"title": "Note"}));
+    let same = titled("application/pdf", b"%PDF-1.7", &json!({"title": "note"}));
+    let other = titled("application/pdf", b"%PDF-1.4", &json!({"title": "Consent"}));
+    check_renditions(&[note.clone(), other.clone(), same], &[b"note", b"%PDF-1.4"]);
+    let english = titled("text/plain", b"note", &json!({"language": "en"}));
+    let spanish = titled("text/html", b"nota", &json!({"language": "es"}));
+    check_renditions(&[english, spanish], &[b"note", b"nota"]);
+    let two = attached("text/plain", b"another note");
+    check_renditions(&[note.clone(), two], &[b"note", b"another note"]);
+    let told = read(&reference(&[note, attached("image/png", b"x")])).unwrap();
+    assert_eq!(told[1].1, Err(RejectCode::TypeUnsupported));
+}
+
+#[test]
+fn what_was_entered_in_error_is_one_refused_part() {
+    let contents = [attached("text/plain", b"one"), attached("text/plain", b"two")];
+    for (element, status, is_refused) in [
+        ("status", "entered-in-error", true),
+        ("docStatus", "entered-in-error", true),
+        ("status", "superseded", false),
+        ("docStatus", "preliminary", false),
+    ] {
+        let mut body = reference(&contents);
+        body[element] = json!(status);
+        let told = read(&body).unwrap();
+        let is_told = told == [(Some("d1".to_owned()), Err(RejectCode::DocumentRetracted))];
+        assert_eq!(is_told, is_refused, "{element} {status}: {told:?}");
+    }
+}
+
+#[test]
+fn authors_given_by_reference_only_are_found_in_the_body() {
+    let entry = |resource: Value| json!({"fullUrl": format!("urn:uuid:{}", resource["id"].as_str().unwrap()), "resource": resource});
+    let mut body = reference(&[attached("text/plain", b"x")]);
+    body["subject"] = json!({"reference": "urn:uuid:p1"});
+    body["author"] = json!([
+        {"reference": "#house"}, {"reference": "PractitionerRole/role"}, {"reference": "urn:uuid:dev"},
+    ]);
+    body["authenticator"] = json!({"reference": "Practitioner/welby/_history/3"});
+    body["custodian"] = json!({"display": "Orla Family Clinic"});
+    body["context"] = json!({"encounter": {"reference": "Encounter/e1"}});
+    body["contained"] = json!([{"resourceType": "Practitioner", "id": "house",
+        "name": {"family": "House", "given": "Gregory"}}]);
+    let mut subject = patient();
+    subject["generalPractitioner"] = json!([{"reference": "Practitioner/gp"}]);
+    subject["managingOrganization"] = json!({"reference": "Organization/org"});
+    let practitioner = |id: &str, family: &str| json!({"resourceType": "Practitioner", "id": id, "name": [{"family": family}]});
+    let bundle = json!({"resourceType": "Bundle", "entry": [
+        entry(body),
+        entry(subject),
+        entry(json!({"resourceType": "PractitionerRole", "id": "role",
+            "practitioner": {"reference": "Practitioner/wilson", "display": "J. Wilson, MD"},
+            "organization": {"reference": "Organization/org"},
+            "telecom": [{"system": "phone", "value": "555-0177"}]})),
+        entry(practitioner("wilson", "Wilson")),
+        entry(practitioner("welby", "Welby")),
+        entry(practitioner("gp", "Kildare")),
+        entry(practitioner("nobody", "Unmet")),
+        entry(json!({"resourceType": "Encounter", "id": "e1",
+            "participant": [{"individual": {"display": "Nurse Jackie"}}]})),
+        entry(json!({"resourceType": "Organization", "id": "org", "name": "Princeton Plainsboro"})),
+        entry(json!({"resourceType": "RelatedPerson", "id": "r1", "name": {"text": "Ray Doe"},
+            "patient": {"reference": "Patient/p1"}})),
+        entry(json!({"resourceType": "RelatedPerson", "id": "r2", "name": {"text": "Someone Else"},
+            "patient": {"reference": "Patient/p2"}})),
+        entry(json!({"resourceType": "Device", "id": "dev"})),
+    ]});
+    let of = identifiers(&bundle);
+    for (kind, value) in [
+        ("name", "Jane Q Doe"),
+        ("name", "Gregory House"),
+        ("name", "J. Wilson, MD"),
+        ("name", "Wilson"),
+        ("phone", "555-0177"),
+        ("name", "Welby"),
+        ("name", "Kildare"),
+        ("address", "Orla Family Clinic"),
+        ("name", "Nurse Jackie"),
+        ("address", "Princeton Plainsboro"),
+        ("name", "Ray Doe"),
+    ] {
+        assert!(of.contains(&(kind, value.to_owned())), "{kind} {value}: {of:?}");
+    }
+    let is_stranger = |value: &str| ["Unmet", "Someone Else", "role"].contains(&value);
+    assert!(!of.iter().any(|(_, value)| is_stranger(value)), "{of:?}");
 }
 
 proptest! {

@@ -64,11 +64,6 @@ impl Separators {
         repetition.split(self.component).nth(number.saturating_sub(1)).unwrap_or_default()
     }
 
-    /// The first subcomponent of a component.
-    pub(super) fn first<'t>(&self, component: &'t str) -> &'t str {
-        self.subcomponents(component).next().unwrap_or_default()
-    }
-
     /// The subcomponents of a component, at least one.
     pub(super) fn subcomponents<'t>(&self, component: &'t str) -> impl Iterator<Item = &'t str> {
         let mark = self.subcomponent;
@@ -204,7 +199,8 @@ mod tests {
         assert_eq!(of.field("PID|1||x", 3), "x");
         assert_eq!(of.field("PID|1", 9), "");
         assert_eq!(of.repetitions("a~b").collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!((of.component("a^b&c", 2), of.first("b&c")), ("b&c", "b"));
+        assert_eq!(of.component("a^b&c", 2), "b&c");
+        assert_eq!(of.subcomponents("b&c").collect::<Vec<_>>(), ["b", "c"]);
     }
 
     #[test]

@@ -3,23 +3,31 @@
 //! | OBX-2 | what OBX-5 gives |
 //! |--|--|
 //! | TX, FT, ST | lines of the text, in the order of the message; repetitions are lines |
+//! | NM, SN, CE, CWE, CNE, CF, DT, TM, TS, DTM, ID, IS, and ST with a unit, a range or a flag | a line as a printed report has it, see [`results`]: `Potassium: 5.9 mmol/L (3.5-5.1) H` |
 //! | ED | a part of its own, of the type that its components name: PDF, plain text, HTML, Markdown |
 //! | RP | the reject `ATTACHMENT_REMOTE`: the document stands behind a link |
+//! | names, addresses, phone numbers and the like | no text; they are gathered for redaction |
 //! | any other | nothing |
 //!
-//! Each OBR of an `ORU`, each TXA of an `MDM` and each PID begins another document, so that two
-//! reports of one message are two parts; deleted and wrong results (OBX-11 `D`, `W`) are left out.
-//! Where an `MDM` has no OBX with text, the document title (TXA-25) is all the text there is.
-//! The identifier is TXA-12, OBR-3 or OBR-2, else MSH-10.
+//! Notes (NTE-3) behind an OBR, a TXA or an OBX are lines; those behind a PID tell of the patient
+//! and belong to no report. Spans refer to the text so made.
 //!
-//! The character set is the one of MSH-18, else of the content type, else UTF-8. Names, numbers and
-//! addresses in PID, NK1, GT1, IN1 and names in PV1, ORC, OBR, OBX and TXA are gathered for
-//! redaction. MLLP's frame is taken off. Deliberately validates no message against a profile, and
-//! takes no batch: an unknown segment is passed over.
+//! Each OBR of an `ORU`, each TXA of an `MDM` and each PID begins another document, so that two
+//! reports of one message are two parts; deleted and wrong results (OBX-11 `D`, `W`) are left out,
+//! and where nothing else is left, as for a document that is deleted (TXA-19 `CA`), the part is the
+//! reject `DOCUMENT_RETRACTED`. Where an `MDM` has no OBX with text, the document title (TXA-25) is
+//! all the text there is. The identifier is TXA-12, OBR-3 or OBR-2, else MSH-10.
+//!
+//! The character set is the one of MSH-18, else of the content type, else UTF-8. Whom the segments
+//! name is gathered for redaction by the types of their fields, see [`people`]. MLLP's frame is
+//! taken off. Deliberately validates no message against a profile, and takes no batch: an unknown
+//! segment is passed over.
 
 mod charset;
 mod er7;
+mod moment;
 mod people;
+mod results;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,6 +35,8 @@ use std::collections::BTreeMap;
 use encoding_rs::{Encoding, UTF_8};
 
 use self::er7::Separators;
+use self::people::People;
+use self::results::Results;
 use super::identifiers::{self, Collector};
 use super::{Content, Found, attached, media, reject, within};
 use crate::config::pipeline::Input;
@@ -53,13 +63,14 @@ pub(super) fn documents(
     let control_id = separators.field(header, 10);
     let mut reading = Reading { charset, kind, ..Reading::of(input, separators) };
     reading.control_id = reading.plain(control_id);
+    reading.gather(header, "MSH");
     for (number, segment) in segments.enumerate() {
         reading.segment(number + 2, segment)?;
     }
     reading.end_document()?;
     let found = numbered(reading.found);
     if found.is_empty() {
-        let detail = "the HL7 message has no OBX of type TX, FT, ST, ED or RP that holds anything";
+        let detail = "the HL7 message has no OBX of a type that is read which holds anything";
         return Err(reject(RejectCode::DocumentEmpty, detail));
     }
     Ok(found)
@@ -110,6 +121,16 @@ fn numbered(mut found: Vec<Found<'static>>) -> Vec<Found<'static>> {
     found
 }
 
+/// What of a document its sender has taken back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retracted {
+    No,
+    /// Some result.
+    Part,
+    /// The document.
+    Whole,
+}
+
 /// A message half read.
 struct Reading<'i> {
     separators: Separators,
@@ -125,6 +146,10 @@ struct Reading<'i> {
     title: Option<String>,
     /// Lines so far.
     text: Option<String>,
+    /// Whether a document has begun, so that notes belong to it.
+    is_inside: bool,
+    /// Whether the present document, or a result of it, was taken back.
+    retracted: Retracted,
     attached: Vec<Result<Content<'static>, Reject>>,
 }
 
@@ -142,6 +167,8 @@ impl<'i> Reading<'i> {
             id: None,
             title: None,
             text: None,
+            is_inside: false,
+            retracted: Retracted::No,
             attached: Vec::new(),
         }
     }
@@ -165,6 +192,7 @@ impl<'i> Reading<'i> {
             ("PID", _) => {
                 self.end_document()?;
                 self.people = Collector::default();
+                self.is_inside = false;
             }
             ("OBR", MessageKind::Observation) => {
                 self.end_document()?;
@@ -175,29 +203,45 @@ impl<'i> Reading<'i> {
                 self.end_document()?;
                 self.id = self.plain(of.component(of.field(segment, 12), 1));
                 self.title = self.plain(of.field(segment, 25));
+                // HL7 table 0273: deleted.
+                if of.field(segment, 19) == "CA" {
+                    self.retracted = Retracted::Whole;
+                }
             }
             ("OBX", _) => self.observation(segment)?,
+            ("NTE", _) if self.is_inside => self.lines(of.field(segment, 3)),
             _ => {}
         }
-        people::of_segment(segment, name, &of, self.charset, &mut self.people);
+        self.is_inside |= matches!(name, "OBR" | "TXA" | "OBX");
+        self.gather(segment, name);
         if self.people.is_over() {
             return Err(too_many(identifiers::MAX, "a document of the HL7 message"));
         }
         Ok(())
     }
 
+    /// Gathers whom a segment names.
+    fn gather(&mut self, segment: &str, name: &str) {
+        let (separators, charset) = (self.separators, self.charset);
+        People { separators, charset, found: &mut self.people }.segment(segment, name);
+    }
+
     fn observation(&mut self, segment: &str) -> Result<(), Reject> {
         let of = self.separators;
         if matches!(of.field(segment, 11), "D" | "W") {
+            if self.retracted == Retracted::No {
+                self.retracted = Retracted::Part;
+            }
             return Ok(());
         }
         let field = of.field(segment, 5);
+        let results = Results { separators: of, charset: self.charset };
+        if let Some(line) = results.line(segment) {
+            self.line(line);
+            return Ok(());
+        }
         match of.field(segment, 2) {
-            "TX" | "FT" | "ST" => {
-                for repetition in of.repetitions(field).filter(|one| *one != "\"\"") {
-                    self.line(repetition);
-                }
-            }
+            "TX" | "FT" | "ST" => self.lines(field),
             "ED" => {
                 for repetition in of.repetitions(field).filter(|one| !one.is_empty()) {
                     let attachment = self.attachment(repetition);
@@ -217,11 +261,18 @@ impl<'i> Reading<'i> {
         Ok(())
     }
 
+    /// Adds the repetitions of a field, each as a line.
+    fn lines(&mut self, field: &str) {
+        let of = self.separators;
+        for repetition in of.repetitions(field).filter(|one| *one != "\"\"") {
+            self.line(of.unescape(repetition, self.charset).into_owned());
+        }
+    }
+
     /// Adds a line; what is above the limit of a document needs no more of them to be refused.
-    fn line(&mut self, line: &str) {
-        let line = self.separators.unescape(line, self.charset);
+    fn line(&mut self, line: String) {
         match &mut self.text {
-            None => self.text = Some(line.into_owned()),
+            None => self.text = Some(line),
             Some(text) if text.len() > self.input.document_bytes_max => {}
             Some(text) => {
                 text.push('\n');
@@ -273,7 +324,12 @@ impl<'i> Reading<'i> {
         let title = self.title.take();
         let mut contents = std::mem::take(&mut self.attached);
         let text = self.text.take().filter(|text| !text.trim().is_empty());
-        if let Some(text) = text.or_else(|| title.filter(|_| contents.is_empty())) {
+        let retracted = std::mem::replace(&mut self.retracted, Retracted::No);
+        let is_empty = text.is_none() && title.is_none() && contents.is_empty();
+        if retracted == Retracted::Whole || (retracted == Retracted::Part && is_empty) {
+            let detail = "the sender has taken back the document, or every result of it";
+            contents = vec![Err(reject(RejectCode::DocumentRetracted, detail))];
+        } else if let Some(text) = text.or_else(|| title.filter(|_| contents.is_empty())) {
             let bytes = text.into_bytes();
             let media_type = MediaType::Plain(UTF_8);
             let content = within(bytes.len(), self.input.document_bytes_max)

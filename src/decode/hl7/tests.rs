@@ -31,19 +31,24 @@ const ORU: &str = r"MSH|^~\&|LAB|ACME|EHR|CLINIC|20260101||ORU^R01^ORU_R01|C7|P|
 const MDM: &str = r"MSH|^~\&|EHR|ACME|X|Y|20260101||MDM^T02^MDM_T02|C8|P|2.5";
 
 #[test]
-fn text_observations_are_lines_in_order_and_other_types_give_nothing() {
+fn observations_and_notes_are_lines_in_order() {
     let text = texts(&[
         ORU,
         "PID|1",
+        "NTE|1||about the patient",
         "OBR|1|P1|F1",
+        "NTE|1||about the order",
         "OBX|1|TX|1^Note||The heart is normal.~Second \\T\\ last.||||||F",
         "OBX|2|NM|2^Count||7",
+        "NTE|1|L|repeated~twice",
         "OBX|3|ST|3||short",
         "OBX|4|TX|3||\"\"",
         r"OBX|5|FT|4||one\.br\two",
         "OBX|6|TX|4||withdrawn||||||D",
     ]);
-    assert_eq!(text, [Ok("The heart is normal.\nSecond & last.\nshort\none\ntwo".to_owned())]);
+    let expected = "about the order\nThe heart is normal.\nSecond & last.\nCount: 7\nrepeated\ntwice\n\
+                    short\none\ntwo";
+    assert_eq!(text, [Ok(expected.to_owned())]);
 }
 
 #[test]
@@ -74,6 +79,22 @@ fn a_document_message_has_its_text_behind_txa_or_only_a_title() {
     assert_eq!(found, [(Some("D9".to_owned()), Ok("Seen today.".to_owned()))]);
     let txa = "TXA|1|CN|TX|||||||||D9||||||||||||| Fracture of the wrist ";
     assert_eq!(texts(&[MDM, txa]), [Ok("Fracture of the wrist".to_owned())]);
+}
+
+#[test]
+fn what_was_taken_back_is_a_refused_part() {
+    let txa = "TXA|1|CN|TX|||||||||D9|||||LA||CA";
+    assert_eq!(texts(&[MDM, txa, "OBX|1|TX|||Seen today."]), [Err(RejectCode::DocumentRetracted)]);
+    let found = texts(&[
+        ORU,
+        "OBR|1",
+        "OBX|1|NM|^K||5.9||||||W",
+        "OBX|2|TX|||x||||||D",
+        "OBR|2",
+        "OBX|1|NM|^K||5.9||||||W",
+        "OBX|1|NM|^K||4.1||||||C",
+    ]);
+    assert_eq!(found, [Err(RejectCode::DocumentRetracted), Ok("K: 4.1".to_owned())]);
 }
 
 #[test]
@@ -205,7 +226,8 @@ fn what_is_no_such_message_is_refused_without_a_word_of_it() {
         (&format!("{ORU}\r{ORU}"), RejectCode::Hl7Invalid),
         (&format!("{ORU}\rOBX|1|TX|||a\nSECRET text that goes on"), RejectCode::Hl7Invalid),
         (ORU, RejectCode::DocumentEmpty),
-        (&format!("{ORU}\rOBX|1|NM|||7\rOBX|2|TX|||"), RejectCode::DocumentEmpty),
+        (&format!("{ORU}\rOBX|1|NM|||\rOBX|2|TX|||"), RejectCode::DocumentEmpty),
+        (&format!("{ORU}\rPID|1\rNTE|1||SECRET"), RejectCode::DocumentEmpty),
         (&many, RejectCode::Hl7Invalid),
     ];
     let cases = cases.into_iter().map(|(body, code)| (body.to_owned(), code));

@@ -31,6 +31,7 @@ fn entries(body: &[u8], content_type: &str) -> Vec<Span> {
         document_bytes_max: 1 << 30,
         entry_bytes_max: 1 << 20,
         parts_max: 1_000_000,
+        claims: None,
     };
     let decoded = decode(&delivery, &input, &None::<Client>).expect("no registry is asked");
     let Ok(Decoded::Parts(pieces)) = decoded else { panic!("a log has parts") };

@@ -2,10 +2,13 @@
 
 mod contracts;
 mod figures;
+mod flows;
 mod identifiers;
+mod leaks;
 mod logs;
 mod notes;
 mod pdf_corpus;
+mod sections;
 mod values;
 
 use std::path::PathBuf;

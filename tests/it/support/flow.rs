@@ -1,7 +1,8 @@
-//! A pipeline of a test's own: the contracts pipeline on topics that nobody else uses, and what
-//! came out of it.
+//! A pipeline of a test's own: a shipped pipeline, most often that of contracts, on topics that
+//! nobody else uses, and what came out of it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use super::kafka::{self, Input, Seen};
 use super::process::Process;
 use super::{unique, wait_for};
 
-/// Name of the pipeline, where a test does not choose one.
+/// The pipeline, where a test does not choose one; also its name.
 const PIPELINE: &str = "contracts";
 
 /// Key of redaction, for the flows that redact.
@@ -25,6 +26,8 @@ pub(crate) struct Flow {
     name: String,
     servers: String,
     prefix: String,
+    /// The consumer group.
+    pub(crate) group: String,
     pub(crate) input: String,
     pub(crate) record: String,
     pub(crate) review: String,
@@ -35,23 +38,75 @@ pub(crate) struct Flow {
 /// What a test may choose.
 struct Spec<'a> {
     servers: &'a str,
+    /// Folder below `pipelines/`.
+    pipeline: &'a str,
     name: &'a str,
+    /// Of the input topic.
     partitions: i32,
+    /// Of each output topic.
+    output_partitions: i32,
+    replicas: i32,
     format: &'a str,
     extra: &'a str,
     /// More lines of `input`.
     input: &'a str,
+    /// Section of `pipeline.yaml` that is left out.
+    without: Option<&'a str>,
 }
 
 impl<'a> Spec<'a> {
     const fn usual(servers: &'a str) -> Self {
-        Self { servers, name: PIPELINE, partitions: 1, format: "json", extra: "", input: "" }
+        Self {
+            servers,
+            pipeline: PIPELINE,
+            name: PIPELINE,
+            partitions: 1,
+            output_partitions: 1,
+            replicas: 1,
+            format: "json",
+            extra: "",
+            input: "",
+            without: None,
+        }
     }
 }
 
-/// Where the real pipeline stands.
+/// Where a shipped pipeline stands.
+pub(crate) fn shipped(pipeline: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines").join(pipeline)
+}
+
+/// Where the pipeline of contracts stands.
 pub(crate) fn contracts() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("pipelines/contracts")
+    shipped(PIPELINE)
+}
+
+/// `yaml` without its section `name`, which ends at the next line that begins with a letter.
+fn without(yaml: &str, name: &str) -> String {
+    let mut is_inside = false;
+    let lines = yaml.split_inclusive('\n').filter(|line| {
+        if line.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+            is_inside = line.starts_with(&format!("{name}:"));
+        }
+        !is_inside
+    });
+    lines.collect()
+}
+
+/// `yaml` with `value` behind `key`, which stands there once.
+fn with(yaml: &str, key: &str, value: &str) -> String {
+    let mut count = 0;
+    let lines = yaml.split_inclusive('\n').map(|line| {
+        if line.trim_start().starts_with(&format!("{key}:")) {
+            count += 1;
+            let indent = line.len() - line.trim_start().len();
+            return format!("{}{key}: {value}\n", line.get(..indent).unwrap_or_default());
+        }
+        line.to_owned()
+    });
+    let changed = lines.collect();
+    assert_eq!(count, 1, "`{key}` stands once in the file");
+    changed
 }
 
 impl Flow {
@@ -63,13 +118,40 @@ impl Flow {
 
     /// Likewise, with output in `format`.
     pub(crate) fn with(partitions: i32, format: &str, extra: &str) -> Self {
-        Self::build(&Spec { partitions, format, extra, ..Spec::usual(kafka::brokers()) })
+        let output_partitions = partitions;
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { partitions, output_partitions, format, extra, ..usual })
     }
 
     /// Likewise with JSON output, and logs split into entries.
     pub(crate) fn splitting(partitions: i32, extra: &str) -> Self {
-        let input = "  split: log\n";
-        Self::build(&Spec { partitions, extra, input, ..Spec::usual(kafka::brokers()) })
+        let (input, output_partitions) = ("  split: log\n", partitions);
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { partitions, output_partitions, extra, input, ..usual })
+    }
+
+    /// The shipped pipeline of that folder with Avro output on one partition, without the section
+    /// `without` of its file.
+    pub(crate) fn shipped(pipeline: &str, without: Option<&str>, extra: &str) -> Self {
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { pipeline, name: pipeline, format: "avro", extra, without, ..usual })
+    }
+
+    /// Likewise with JSON output, `claims` as more lines of `input`, and `extra` behind it all.
+    pub(crate) fn claiming(partitions: i32, claims: &str, extra: &str) -> Self {
+        let (input, output_partitions) = (claims, partitions);
+        let usual = Spec::usual(kafka::brokers());
+        Self::build(&Spec { partitions, output_partitions, extra, input, ..usual })
+    }
+
+    /// Likewise on one partition, under a name of its own.
+    pub(crate) fn claiming_named(name: &str, claims: &str) -> Self {
+        Self::build(&Spec { name, input: claims, ..Spec::usual(kafka::brokers()) })
+    }
+
+    /// Likewise on one partition at these servers.
+    pub(crate) fn splitting_at(servers: &str) -> Self {
+        Self::build(&Spec { input: "  split: log\n", ..Spec::usual(servers) })
     }
 
     /// Likewise on one partition, under a name of its own, so that it can run beside another flow.
@@ -77,46 +159,71 @@ impl Flow {
         Self::build(&Spec { name, ..Spec::usual(kafka::brokers()) })
     }
 
-    /// Likewise on one partition at these servers, which `wait_for` and the like do not read.
+    /// Likewise on one partition at these servers.
     pub(crate) fn at(servers: &str) -> Self {
         Self::build(&Spec::usual(servers))
     }
 
+    /// Likewise on three servers, with a replica of each partition on each of them.
+    pub(crate) fn replicated(servers: &str, partitions: i32, extra: &str) -> Self {
+        let usual = Spec::usual(servers);
+        Self::build(&Spec { partitions, output_partitions: 3, replicas: 3, extra, ..usual })
+    }
+
     fn build(spec: &Spec<'_>) -> Self {
-        let &Spec { servers, name, partitions, format, extra, input: more } = spec;
+        let &Spec { servers, name, partitions, output_partitions, replicas, .. } = spec;
+        let &Spec { pipeline, format, extra, input: more, without, .. } = spec;
         let large = [("max.message.bytes", "16777216")];
-        let topic = |stem: &str, configs: &[(&str, &str)]| {
+        let topic = |stem: &str, partitions: i32, configs: &[(&str, &str)]| {
             let topic = unique(stem);
-            kafka::create_topic_at(servers, &topic, partitions, configs);
+            kafka::create_topic_at(servers, &topic, (partitions, replicas), configs);
             topic
         };
-        let input = topic("documents", &large);
-        let record = topic("records", &[]);
-        let (review, reject) = (topic("reviews", &[]), topic("rejects", &[]));
-        let audit = topic("audits", &[]);
+        let output = |stem: &str| topic(stem, output_partitions, &[]);
+        let input = topic("documents", partitions, &large);
+        let (record, review, reject) = (output("records"), output("reviews"), output("rejects"));
+        let audit = output("audits");
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let source = std::fs::read_to_string(contracts().join("pipeline.yaml")).unwrap();
-        let yaml = source
-            .replace("contracts.documents", &input)
-            .replace("contracts.records", &record)
-            .replace("contracts.reviews", &review)
-            .replace("contracts.rejects", &reject)
-            .replace("\nname: contracts\n", &format!("\nname: {name}\n"))
-            .replace("contracts.audit", &audit)
+        let source = shipped(pipeline);
+        let yaml = std::fs::read_to_string(source.join("pipeline.yaml")).unwrap();
+        let yaml = without.map_or_else(|| yaml.clone(), |section| self::without(&yaml, section));
+        let topics = [
+            ("topic", &input),
+            ("record_topic", &record),
+            ("review_topic", &review),
+            ("reject_topic", &reject),
+            ("audit_topic", &audit),
+        ];
+        let yaml = topics.iter().fold(yaml, |yaml, (key, topic)| with(&yaml, key, topic));
+        let yaml = yaml
+            .replace(&format!("\nname: {pipeline}\n"), &format!("\nname: {name}\n"))
             .replace("\noutput:\n", &format!("\noutput:\n  format: {format}\n"));
+        let group = unique("group");
         let yaml = yaml.replace(
             &format!("  topic: {input}\n"),
-            &format!("  topic: {input}\n  group: {}\n{more}", unique("group")),
+            &format!("  topic: {input}\n  group: {group}\n{more}"),
         );
         let folder = TempDir::new().unwrap();
         let dir = folder.path().join("pipelines").join(name);
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(root.join("models"), folder.path().join("models")).unwrap();
         std::fs::write(dir.join("pipeline.yaml"), format!("{yaml}\n{extra}\n")).unwrap();
-        std::fs::copy(contracts().join("record.avsc"), dir.join("record.avsc")).unwrap();
+        std::fs::copy(source.join("record.avsc"), dir.join("record.avsc")).unwrap();
         let (name, servers) = (name.to_owned(), servers.to_owned());
         let prefix = unique("flow");
-        Self { _folder: folder, dir, name, servers, prefix, input, record, review, reject, audit }
+        Self {
+            _folder: folder,
+            dir,
+            name,
+            servers,
+            prefix,
+            group,
+            input,
+            record,
+            review,
+            reject,
+            audit,
+        }
     }
 
     /// The folder, for the command line.
@@ -124,9 +231,70 @@ impl Flow {
         self.dir.to_str().unwrap()
     }
 
+    /// A second folder of the pipeline, with `pipeline.yaml` as `edit` makes it.
+    pub(crate) fn edited(&self, edit: impl FnOnce(String) -> String) -> String {
+        let dir = self.dir.with_file_name(unique("edited"));
+        std::fs::create_dir(&dir).unwrap();
+        let yaml = std::fs::read_to_string(self.dir.join("pipeline.yaml")).unwrap();
+        std::fs::write(dir.join("pipeline.yaml"), edit(yaml)).unwrap();
+        std::fs::copy(self.dir.join("record.avsc"), dir.join("record.avsc")).unwrap();
+        dir.to_str().unwrap().to_owned()
+    }
+
+    /// First part of the transactional ids of its workers.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Starts a worker named `instance` on this pipeline.
     pub(crate) fn worker(&self, instance: &str, args: &[&str]) -> Process {
-        let mut all = vec!["run", self.dir(), "--brokers", &self.servers];
+        self.worker_with(instance, args, &[])
+    }
+
+    /// Likewise, with more in its environment.
+    pub(crate) fn worker_with(
+        &self,
+        instance: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Process {
+        self.start(self.dir(), instance, args, env)
+    }
+
+    /// Likewise, with these faults planted, see `src/failpoint.rs`.
+    pub(crate) fn planted(&self, instance: &str, args: &[&str], faults: &str) -> Process {
+        self.worker_with(instance, args, &[("SLUICE_FAILPOINTS", faults)])
+    }
+
+    /// Starts a worker named `instance` on the folder `dir` of this pipeline.
+    pub(crate) fn worker_of(&self, dir: &str, instance: &str, args: &[&str]) -> Process {
+        self.start(dir, instance, args, &[])
+    }
+
+    fn start(&self, dir: &str, instance: &str, args: &[&str], env: &[(&str, &str)]) -> Process {
+        let all = self.arguments(dir, args);
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        let own = [("SLUICE_INSTANCE", instance), ("SLUICE_REDACT_KEY", REDACT_KEY)];
+        Process::sluice(&all, &[&own, env].concat())
+    }
+
+    /// Likewise, as the last arguments of another program, which becomes the worker.
+    pub(crate) fn worker_through(
+        &self,
+        program: &[&str],
+        instance: &str,
+        args: &[&str],
+    ) -> Process {
+        let mut command = Command::new(program[0]);
+        let all = self.arguments(self.dir(), args);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_sluice")).args(all);
+        command.env("SLUICE_INSTANCE", instance).env("SLUICE_REDACT_KEY", REDACT_KEY);
+        Process::spawn("sluice", command)
+    }
+
+    /// The command line of a worker on the folder `dir`.
+    fn arguments(&self, dir: &str, args: &[&str]) -> Vec<String> {
+        let mut all = vec!["run", dir, "--brokers", &self.servers];
         if !args.contains(&"--listen") {
             all.extend(["--listen", "127.0.0.1:0"]);
         }
@@ -134,8 +302,12 @@ impl Flow {
         // Pipelines of all tests have one name; without a prefix of its own, each would fence the
         // workers of the others.
         all.extend(["--transactional-prefix", &self.prefix]);
-        let key = ("SLUICE_REDACT_KEY", REDACT_KEY);
-        Process::sluice(&all, &[("SLUICE_INSTANCE", instance), key])
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The transactional id of the worker named `instance`.
+    pub(crate) fn transactional_id(&self, instance: &str) -> String {
+        format!("{}.{}.{instance}", self.prefix, self.name)
     }
 
     /// All outcomes that a `read_committed` reader sees now, by topic.
@@ -146,7 +318,7 @@ impl Flow {
             (Kind::Reject, &self.reject),
         ];
         let all = topics.into_iter().flat_map(|(kind, topic)| {
-            kafka::read_committed_all(topic).into_iter().map(move |seen| (kind, seen))
+            kafka::read_committed_at(&self.servers, topic).into_iter().map(move |seen| (kind, seen))
         });
         all.collect()
     }
@@ -194,7 +366,8 @@ impl Flow {
         let outcomes: Vec<_> =
             self.seen().into_iter().map(|(kind, seen)| outcome(kind, &seen)).collect();
         let mut report = checker::check(&self.name, &inputs, &outcomes);
-        let entries: Vec<_> = kafka::read_committed_all(&self.audit).iter().map(entry).collect();
+        let audit = kafka::read_committed_at(&self.servers, &self.audit);
+        let entries: Vec<_> = audit.iter().map(entry).collect();
         checker::check_audit(&outcomes, &entries, &mut report);
         report
     }

@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication, TopicResult};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication, TopicResult,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -34,31 +37,34 @@ pub(crate) struct Broker {
     process: Process,
 }
 
+/// What a broker may have beyond the usual.
+#[derive(Default)]
+pub(crate) struct More<'a> {
+    /// Settings on top of the usual ones.
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// Listeners beside the usual one: `,NAME://HOST:PORT` each.
+    pub(crate) listeners: &'a str,
+    /// Arguments of the tool that formats its storage, quoted for a shell.
+    pub(crate) format: &'a str,
+    /// An option of its Java.
+    pub(crate) java: Option<&'a str>,
+}
+
 impl Broker {
     /// Starts a broker with `overrides` on top of the usual settings, and waits until it answers.
     ///
     /// # Panics
     /// When Java or the jars are missing, or it does not answer in time.
     pub(crate) fn start(overrides: &[(&str, &str)]) -> Self {
-        let (java, options) = jvm::java();
-        let jars = jvm::servers("kafka").join("*");
+        Self::start_with(&More { settings: overrides, ..More::default() })
+    }
+
+    /// Likewise, with more than settings.
+    pub(crate) fn start_with(more: &More<'_>) -> Self {
         let address = format!("127.0.0.1:{}", jvm::free_port());
         let folder = Reaper::shared().folder().join(unique("kafka-data"));
-        std::fs::create_dir_all(&folder).expect("creating the folder of a broker");
-        let settings = folder.join("server.properties");
-        std::fs::write(&settings, properties(&address, &folder, overrides))
-            .expect("writing the settings of a broker");
-        // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
-        let script = r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" && exec "$@" kafka.Kafka "$0""#;
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(settings).arg(java).args(options);
-        command.arg(concat!(
-            "-Dlog4j2.configurationFile=",
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/servers/log4j2.properties"
-        ));
-        command.arg("-cp").arg(jars);
-        let mut process = Process::spawn("kafka", command);
+        let settings = settle(&address, &folder, more);
+        let mut process = launch(&settings, Some(more.format), more.java);
         jvm::wait_until_ready(&mut process, "Apache Kafka", || answers(&address));
         Self { address, process }
     }
@@ -74,9 +80,40 @@ impl Broker {
     }
 }
 
-fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> String {
+/// Writes the settings of a broker with its data in `folder`; gives the file.
+pub(super) fn settle(address: &str, folder: &Path, more: &More<'_>) -> PathBuf {
+    std::fs::create_dir_all(folder).expect("creating the folder of a broker");
+    let settings = folder.join("server.properties");
+    std::fs::write(&settings, properties(address, folder, more))
+        .expect("writing the settings of a broker");
+    settings
+}
+
+/// Starts a broker with these settings, on the data that it has, or formatted first with these
+/// arguments more; `option` is one more for Java.
+pub(super) fn launch(settings: &Path, format: Option<&str>, option: Option<&str>) -> Process {
+    let (java, options) = jvm::java();
+    // Formats, then becomes the broker, so that there is one process to watch. `$0` is the file of settings.
+    let script = match format {
+        None => r#"exec "$@" kafka.Kafka "$0""#.to_owned(),
+        Some(format) => format!(
+            r#""$@" kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$0" {format} && exec "$@" kafka.Kafka "$0""#
+        ),
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(settings).arg(java).args(options).args(option);
+    command.arg(concat!(
+        "-Dlog4j2.configurationFile=",
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/servers/log4j2.properties"
+    ));
+    command.arg("-cp").arg(jvm::servers("kafka").join("*"));
+    Process::spawn("kafka", command)
+}
+
+fn properties(address: &str, folder: &Path, more: &More<'_>) -> String {
     let controller = format!("127.0.0.1:{}", jvm::free_port());
-    let listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}");
+    let listeners = format!("PLAINTEXT://{address},CONTROLLER://{controller}{}", more.listeners);
     let voters = format!("1@{controller}");
     let data = folder.join("data").display().to_string();
     let settings = [
@@ -107,12 +144,12 @@ fn properties(address: &str, folder: &Path, overrides: &[(&str, &str)]) -> Strin
         ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     ];
     // The last value of a name wins in a properties file.
-    let all = settings.iter().chain(overrides);
+    let all = settings.iter().chain(more.settings);
     all.map(|(name, value)| [name, "=", value, "\n"].concat()).collect()
 }
 
 /// The port opens before it takes clients; it is ready when it names itself.
-fn answers(address: &str) -> bool {
+pub(super) fn answers(address: &str) -> bool {
     let socket = address.parse().expect("an address of the form 127.0.0.1:port");
     TcpStream::connect_timeout(&socket, Duration::from_secs(1)).is_ok() && {
         let mut config = ClientConfig::new();
@@ -133,12 +170,18 @@ pub(crate) fn brokers() -> &'static str {
 
 /// The settings of a client of [`brokers`].
 pub(crate) fn client() -> ClientConfig {
+    client_of(brokers())
+}
+
+/// The settings of a client of these servers.
+pub(crate) fn client_of(servers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers());
+    config.set("bootstrap.servers", servers);
     config
 }
 
-fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
+/// A client with these settings.
+pub(crate) fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
     config.create().expect("creating a Kafka client")
 }
 
@@ -148,24 +191,24 @@ fn create<T: FromClientConfig>(config: &ClientConfig) -> T {
 /// When the broker refuses.
 pub(crate) fn create_topic(stem: &str, partitions: i32, configs: &[(&str, &str)]) -> String {
     let name = unique(stem);
-    create_topic_at(brokers(), &name, partitions, configs);
+    create_topic_at(brokers(), &name, (partitions, 1), configs);
     name
 }
 
-/// Creates the topic `name` at these servers.
+/// Creates the topic `name` at these servers, of so many partitions with so many replicas.
 ///
 /// # Panics
 /// When the broker refuses.
 pub(crate) fn create_topic_at(
     servers: &str,
     name: &str,
-    partitions: i32,
+    (partitions, replicas): (i32, i32),
     configs: &[(&str, &str)],
 ) {
     let topic = NewTopic {
         name,
         num_partitions: partitions,
-        replication: TopicReplication::Fixed(1),
+        replication: TopicReplication::Fixed(replicas),
         config: configs.to_vec(),
     };
     agreed(administer(servers, async |admin, options| {
@@ -184,6 +227,16 @@ pub(crate) fn try_create_topic(name: &str) -> bool {
     results.iter().all(Result::is_ok)
 }
 
+/// Whether there is a topic of that name at [`brokers`].
+///
+/// # Panics
+/// When nobody answers.
+pub(crate) fn topic_exists(name: &str) -> bool {
+    let consumer: BaseConsumer = create(&client());
+    let metadata = consumer.fetch_metadata(None, ANSWER_TIMEOUT).expect("asking for topics");
+    metadata.topics().iter().any(|topic| topic.name() == name)
+}
+
 /// Deletes a topic at [`brokers`].
 ///
 /// # Panics
@@ -194,10 +247,50 @@ pub(crate) fn delete_topic(name: &str) {
     }));
 }
 
+/// Sets one property of a topic at [`brokers`].
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn configure_topic(name: &str, key: &str, value: &str) {
+    let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+    let admin: AdminClient<DefaultClientContext> = create(&client());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let results = runtime.block_on(admin.alter_configs([&config], &options));
+    let results = results.expect("asking to configure a topic");
+    for result in results {
+        result.expect("configuring a topic");
+    }
+}
+
+/// Deletes what partition 0 of a topic holds before `offset`, as retention would.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn expire(topic: &str, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = create(&client());
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIMEOUT));
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("naming an offset");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a tokio runtime");
+    runtime.block_on(admin.delete_records(&before, &options)).expect("deleting messages");
+}
+
 fn agreed(results: Vec<TopicResult>) {
     for result in results {
         result.unwrap_or_else(|(topic, code)| panic!("creating or deleting `{topic}`: {code}"));
     }
+}
+
+/// Raises the number of partitions of the topic `name` to `partitions`.
+///
+/// # Panics
+/// When the broker refuses.
+pub(crate) fn add_partitions(servers: &str, name: &str, partitions: usize) {
+    let more = NewPartitions::new(name, partitions);
+    agreed(administer(servers, async |admin, options| {
+        admin.create_partitions([&more], options).await
+    }));
 }
 
 fn administer(
@@ -273,7 +366,12 @@ impl ProducerContext for Receipts {
 
 /// A producer for [`send_all`]; `configs` come on top, such as a `transactional.id`.
 pub(crate) fn producer(configs: &[(&str, &str)]) -> BaseProducer<Receipts> {
-    let mut config = client();
+    producer_at(brokers(), configs)
+}
+
+/// Likewise at these servers.
+pub(crate) fn producer_at(servers: &str, configs: &[(&str, &str)]) -> BaseProducer<Receipts> {
+    let mut config = client_of(servers);
     config.set("partitioner", "murmur2_random").set("acks", "all").set("linger.ms", "0");
     config.set("message.max.bytes", "16777216");
     for (name, value) in configs {
@@ -291,7 +389,19 @@ pub(crate) fn send_all(
     topic: &str,
     inputs: &[Input],
 ) -> Vec<(i32, i64)> {
-    for (place, input) in inputs.iter().enumerate() {
+    offer(producer, topic, inputs, 0);
+    acknowledged(producer, topic, inputs.len(), ANSWER_TIMEOUT)
+}
+
+/// Hands `inputs` to the producer in order, and does not wait for the broker. `first` is the place of the first of them among
+/// those that are not yet acknowledged.
+pub(crate) fn offer(
+    producer: &BaseProducer<Receipts>,
+    topic: &str,
+    inputs: &[Input],
+    first: usize,
+) {
+    for (place, input) in (first..).zip(inputs) {
         let mut record = BaseRecord::with_opaque_to(topic, Box::new(place));
         record.key = input.key.as_ref();
         record.payload = input.payload.as_ref();
@@ -310,11 +420,23 @@ pub(crate) fn send_all(
             producer.poll(Duration::from_millis(10));
         }
     }
-    producer.flush(ANSWER_TIMEOUT).expect("sending to the broker");
+}
+
+/// Waits for the broker to take the `count` messages that were offered; gives partition and offset of each.
+///
+/// # Panics
+/// When one of them is not acknowledged.
+pub(crate) fn acknowledged(
+    producer: &BaseProducer<Receipts>,
+    topic: &str,
+    count: usize,
+    timeout: Duration,
+) -> Vec<(i32, i64)> {
+    producer.flush(timeout).expect("sending to the broker");
     let mut receipts = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
     receipts.sort_unstable();
     let sent: Vec<_> = receipts.drain(..).map(|(_, position)| position).collect();
-    assert_eq!(sent.len(), inputs.len(), "acknowledged messages to `{topic}`");
+    assert_eq!(sent.len(), count, "acknowledged messages to `{topic}`");
     sent
 }
 
@@ -339,7 +461,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
+    /// A message that was polled.
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
         let headers = message.headers().into_iter().flat_map(|all| all.iter());
         Self {
             partition: message.partition(),
@@ -352,6 +475,17 @@ impl Seen {
         }
     }
 
+    /// The message as it would be produced again, to the same partition.
+    pub(crate) fn input(&self) -> Input {
+        Input {
+            key: self.key.clone(),
+            payload: self.payload.clone(),
+            headers: self.headers.clone(),
+            partition: Some(self.partition),
+            parts: None,
+        }
+    }
+
     /// The value of the first header of this name, as text.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().find(|(key, _)| key == name);
@@ -361,16 +495,21 @@ impl Seen {
 
 /// All messages of `topic` that are committed now, by partition and offset. Open and aborted transactions do not show.
 pub(crate) fn read_committed_all(topic: &str) -> Vec<Seen> {
-    read_all(topic, "read_committed")
+    read_committed_at(brokers(), topic)
+}
+
+/// Likewise at these servers.
+pub(crate) fn read_committed_at(servers: &str, topic: &str) -> Vec<Seen> {
+    read_all(servers, topic, "read_committed")
 }
 
 /// All messages of `topic`, those of aborted and open transactions included.
 pub(crate) fn read_uncommitted_all(topic: &str) -> Vec<Seen> {
-    read_all(topic, "read_uncommitted")
+    read_all(brokers(), topic, "read_uncommitted")
 }
 
-fn read_all(topic: &str, isolation: &str) -> Vec<Seen> {
-    let mut config = client();
+fn read_all(servers: &str, topic: &str, isolation: &str) -> Vec<Seen> {
+    let mut config = client_of(servers);
     config.set("group.id", unique("reader")).set("enable.auto.commit", "false");
     config.set("isolation.level", isolation).set("enable.partition.eof", "true");
     config.set("fetch.wait.max.ms", "50");

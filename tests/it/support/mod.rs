@@ -6,13 +6,23 @@
 //! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
 
 pub(crate) mod checker;
+pub(crate) mod cluster;
+pub(crate) mod dice;
 pub(crate) mod flow;
+pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod jvm;
 pub(crate) mod kafka;
+pub(crate) mod keys;
+pub(crate) mod memory;
 pub(crate) mod process;
+#[cfg(feature = "failpoints")]
+pub(crate) mod proxy;
 pub(crate) mod reaper;
 pub(crate) mod registry;
+pub(crate) mod s3;
+pub(crate) mod slope;
+pub(crate) mod tls;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};

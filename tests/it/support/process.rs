@@ -67,6 +67,11 @@ impl Process {
         self.signal(Signal::STOP);
     }
 
+    /// SIGCONT: it goes on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Waits for the end of the child.
     ///
     /// # Panics

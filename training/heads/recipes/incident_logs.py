@@ -18,6 +18,7 @@ EXAMPLES = (
     "Air con not working in operators cab; regas unit",
     "changeout 2 worn bucket teeth",
     "pump 3A tripped on overload, bearing noisy",
+    'c/o l/h track-roller (worn), o-ring u/s; air/con "n/w".',
     "PILOT LOST ENGINE POWER DURING INITIAL CLIMB. LANDED IN A FIELD. FUEL TANKS WERE EMPTY.",
 )
 MAINTIE = ("PhysicalObject", "Activity", "State", "Process", "Property")
@@ -45,7 +46,7 @@ def heads(data):
     return (
         Head("entities", "entities",
              ("Item", "Activity", "Observation", "Location", "Consumable", "Agent", "Specifier",
-              "Cardinality", "Attribute", "Time"), smoothing=0.02),
+              "Cardinality", "Attribute", "Time"), smoothing=0.02, words="white_space"),
         Head("entities", "maintie", tuple(f"maintie_{name}" for name in MAINTIE), smoothing=0.02),
         Head("classes", "failure_mode", FAILURES, weight=0.5, smoothing=0.05),
         Head("classes", "cause", CAUSES, weight=0.25, smoothing=0.05),

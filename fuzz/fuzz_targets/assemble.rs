@@ -1,0 +1,4 @@
+//! The target `assemble`.
+#![no_main]
+
+sluice::target!(assemble);

@@ -1,0 +1,4 @@
+//! The target `avro`.
+#![no_main]
+
+sluice::target!(avro);

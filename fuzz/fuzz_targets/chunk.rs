@@ -1,0 +1,4 @@
+//! The target `chunk`.
+#![no_main]
+
+sluice::target!(chunk);

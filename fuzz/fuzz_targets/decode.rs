@@ -1,0 +1,4 @@
+//! The target `decode`.
+#![no_main]
+
+sluice::target!(decode);

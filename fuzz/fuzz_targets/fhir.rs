@@ -1,0 +1,4 @@
+//! The target `fhir`.
+#![no_main]
+
+sluice::target!(fhir);

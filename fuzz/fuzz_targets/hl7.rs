@@ -1,0 +1,4 @@
+//! The target `hl7`.
+#![no_main]
+
+sluice::target!(hl7);

@@ -1,0 +1,4 @@
+//! The target `html`.
+#![no_main]
+
+sluice::target!(html);

@@ -1,0 +1,4 @@
+//! The target `log`.
+#![no_main]
+
+sluice::target!(log);

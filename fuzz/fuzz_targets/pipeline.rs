@@ -1,0 +1,4 @@
+//! The target `pipeline`.
+#![no_main]
+
+sluice::target!(pipeline);

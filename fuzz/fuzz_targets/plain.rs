@@ -1,0 +1,4 @@
+//! The target `plain`.
+#![no_main]
+
+sluice::target!(plain);

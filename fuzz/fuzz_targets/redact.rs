@@ -1,0 +1,4 @@
+//! The target `redact`.
+#![no_main]
+
+sluice::target!(redact);

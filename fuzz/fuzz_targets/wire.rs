@@ -1,0 +1,4 @@
+//! The target `wire`.
+#![no_main]
+
+sluice::target!(wire);

@@ -1,0 +1,168 @@
+//! The worker at full load on inputs of mixed sizes and kinds, hostile ones among them: its resident memory and that of its
+//! text children, against the bound that it tells and against time.
+//!
+//! Short in the tests, where it shows the bound only; `make soak MINUTES=240` shows the slope. A run of minutes cannot: caches
+//! and arenas still fill, and the interval of the slope is as wide as its samples are few.
+
+#![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::pdf_maker::{Pdf, Stream};
+use crate::service::get;
+use crate::support::flow::{Flow, short_contract};
+use crate::support::kafka::{Broker, Input, producer, send_all};
+use crate::support::memory::resident_bytes;
+use crate::support::slope::Slope;
+use crate::support::{env, jvm, wait_for};
+
+const LONG: Duration = Duration::from_mins(3);
+/// Time between two samples.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
+/// From so many minutes on the slope is judged.
+const JUDGED_MINUTES_MIN: f64 = 60.0;
+/// Most growth, in megabytes an hour.
+const GROWTH_MB_MAX: f64 = 1.0;
+/// Messages that wait at least, so that the worker never does.
+const BACKLOG_COUNT: u64 = 200;
+
+/// What was seen at one time.
+struct Sample {
+    hours: f64,
+    worker_bytes: u64,
+    children_bytes: u64,
+}
+
+/// Inputs of one round; each number gives others.
+fn round(number: usize) -> Vec<Input> {
+    let typed = |key: &str, kind: &str, body: &[u8]| {
+        Input::new(&format!("{key}-{number}"), body).header("content-type", kind.as_bytes())
+    };
+    let contract = |index: usize| {
+        String::from_utf8(short_contract(number * 7 + index).payload.unwrap()).unwrap()
+    };
+    let log = |lines: usize| {
+        (0..lines).fold(String::new(), |mut log, line| {
+            let (minute, second) = (line % 60, number % 60);
+            let place = format!("pump {line} of plant {number}");
+            writeln!(log, "2026-01-01 10:{minute:02}:{second:02} WARN {place} leaks").unwrap();
+            log
+        })
+    };
+    let note = json!({"resourceType": "DocumentReference", "id": format!("note-{number}"), "content": [
+        {"attachment": {"contentType": "text/plain", "data": STANDARD.encode(contract(1))}}]});
+    let paragraphs: Vec<_> = (0..=number % 40 * 3).map(contract).collect();
+    let page = |index| Stream::line(contract(index).get(..90).unwrap_or_default());
+    let pages: Vec<_> = (0..=number % 12).map(page).collect();
+    let mut inputs = vec![
+        typed("short", "text/html", contract(0).as_bytes()),
+        typed("few-lines", "text/plain", log(3).as_bytes()),
+        typed("lines", "text/plain", log(1 + number % 120).as_bytes()),
+        typed("note", "application/fhir+json", note.to_string().as_bytes()),
+        typed("contract", "text/html", paragraphs.join("<p>").as_bytes()),
+        typed("pages", "application/pdf", &Pdf::of_pages(&pages).bytes()),
+    ];
+    inputs.push(match number % 6 {
+        0 => typed("cut", "application/pdf", &Pdf::of_pages(&pages).bytes()[..200]),
+        1 => typed("nested", "application/fhir+json", "[".repeat(50_000).as_bytes()),
+        2 => typed("bytes", "text/plain", &b"\xFF\xFE\n".repeat(500)),
+        3 => typed("endless", "text/plain", &b"x".repeat(100_000)),
+        4 => typed("word", "text/html", &b"x".repeat(1_000_000)),
+        _ => typed("many", "text/plain", &b"a\n".repeat(10_001)),
+    });
+    if number % 50 == 49 {
+        let bomb = Pdf::of_pages(&[Stream::bomb(b"q ", 20_000_000)]);
+        inputs.push(typed("bomb", "application/pdf", &bomb.bytes()));
+    }
+    inputs
+}
+
+/// The sum of the numbers of a metric.
+fn metric(page: &str, name: &str) -> u64 {
+    let lines = page.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes >> 10).expect("less than 4 TiB")) / 1024.0
+}
+
+#[test]
+fn memory_at_full_load_stays_within_its_bound() {
+    let minutes = env("SLUICE_SOAK_MINUTES")
+        .map_or(0.4, |text| text.parse().expect("SLUICE_SOAK_MINUTES in minutes"));
+    // What has been read for long is dropped, or a night of it fills the disk.
+    let broker = Broker::start(&[
+        ("log.retention.bytes", "134217728"),
+        ("log.segment.bytes", "33554432"),
+        ("log.retention.check.interval.ms", "30000"),
+    ]);
+    let flow = Flow::splitting_at(broker.address());
+    let listen = format!("127.0.0.1:{}", jvm::free_port());
+    let mut worker = flow.worker("a", &["--listen", &listen]);
+    let running = wait_for("a running worker", LONG, || {
+        assert!(worker.exited().is_none(), "{}", worker.tail());
+        worker.logs().into_iter().find(|line| line["message"] == "running")
+    });
+    let bound = |name: &str| running[name].as_u64().expect("the worker tells its bound");
+    let page = || get(&format!("http://{listen}/metrics")).1;
+    let sender = producer(&[("bootstrap.servers", broker.address())]);
+    let (mut samples, mut rounds, mut sent) = (Vec::new(), 0, 0);
+    let begun = Instant::now();
+    while begun.elapsed().as_secs_f64() < minutes * 60.0 {
+        while sent < metric(&page(), "sluice_deliveries_total") + BACKLOG_COUNT {
+            let inputs: Vec<_> = (rounds..rounds + 10).flat_map(round).collect();
+            rounds += 10;
+            sent += u64::try_from(send_all(&sender, &flow.input, &inputs).len()).unwrap();
+        }
+        assert!(worker.exited().is_none(), "{}", worker.tail());
+        let (worker_bytes, children_bytes) = resident_bytes(worker.id()).expect("it lives");
+        samples.push(Sample {
+            hours: begun.elapsed().as_secs_f64() / 3600.0,
+            worker_bytes,
+            children_bytes,
+        });
+        std::thread::sleep(SAMPLE_INTERVAL);
+    }
+    let last = page();
+    let ended = metric(&last, "sluice_outcomes_total");
+    let peak = |of: fn(&Sample) -> u64| samples.iter().map(of).max().expect("samples");
+    let (own, children) =
+        (peak(|sample| sample.worker_bytes), peak(|sample| sample.children_bytes));
+    println!(
+        "{minutes} minutes: {} messages, {ended} outcomes",
+        metric(&last, "sluice_deliveries_total")
+    );
+    println!(
+        "resident at most, worker: {:.0} MB, bound {:.0} MB",
+        megabytes(own),
+        megabytes(bound("memory_bytes_max"))
+    );
+    println!(
+        "resident at most, text children: {:.0} MB, bound {:.0} MB",
+        megabytes(children),
+        megabytes(bound("children_memory_bytes_max"))
+    );
+    assert!(ended > 0, "nothing was worked on\n{}", worker.tail());
+    assert!(own < bound("memory_bytes_max") && children < bound("children_memory_bytes_max"));
+    let settled: Vec<_> = samples[samples.len() / 3..]
+        .iter()
+        .map(|sample| (sample.hours, megabytes(sample.worker_bytes + sample.children_bytes)))
+        .collect();
+    let Some(slope) = Slope::of(&settled) else {
+        println!("too short for a slope");
+        return;
+    };
+    println!(
+        "slope over the last two thirds: {:.2} MB an hour, 95 % interval +- {:.2}",
+        slope.mean, slope.margin
+    );
+    if minutes >= JUDGED_MINUTES_MIN {
+        assert!(slope.upper() < GROWTH_MB_MAX, "memory grows: {slope:?}");
+    }
+}
