@@ -33,7 +33,7 @@ fn sink(brokers: String) -> Kafka {
 }
 
 fn sink_that_finds(committed: i64, brokers: String) -> Kafka {
-    let delivery = Delivery { transaction_timeout_ms: 1_000, ..Delivery::default() };
+    let delivery = Delivery { transaction_timeout_ms: 2_000, ..Delivery::default() };
     let setup = Setup {
         // The broker comes back at once, and so does the client.
         connection: Connection {
@@ -124,7 +124,7 @@ fn commit() -> Commit<Outgoing> {
 #[test]
 fn a_transaction_that_the_broker_has_ended_is_made_again_unless_it_had_gone_through() {
     // By its timeout; and a coordinator that was moved and knows of no open transaction.
-    let expired = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, 400);
+    let expired = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, 500);
     let unknown = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, 0);
     for ((error, round_trip_ms), committed) in
         [(expired, 7), (expired, 8), (unknown, 7), (unknown, 8)]
@@ -136,7 +136,8 @@ fn a_transaction_that_the_broker_has_ended_is_made_again_unless_it_had_gone_thro
         let mut sink = sink_that_finds(committed, cluster.bootstrap_servers());
         let shutdown = Shutdown::default();
         sink.join(&shutdown).unwrap();
-        // Slower than the timeout of the transaction, which the mock does not keep by itself.
+        // The five requests of a transaction outlast its timeout, which the mock does not keep by
+        // itself; the two until its message is acknowledged do not outlast the message's.
         cluster.broker_round_trip_time(1, Duration::from_millis(round_trip_ms)).unwrap();
         cluster.request_errors(RDKafkaApiKey::EndTxn, &[error]);
         let commit = commit();

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::broker::Broker;
 use crate::support::checker::Kind;
 use crate::support::flow::{Flow, short_contract};
 use crate::support::gate::Gate;
-use crate::support::kafka::{self, Broker, Input};
+use crate::support::kafka::{self, Input};
 use crate::support::{registry, unique, wait_for};
 
 /// Long enough for a model to load and a group to settle on a busy machine.

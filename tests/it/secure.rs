@@ -9,8 +9,9 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::support::broker::{Broker, More};
 use crate::support::flow::{Flow, contracts, short_contract};
-use crate::support::kafka::{self, Broker, More};
+use crate::support::kafka;
 use crate::support::keys::{AUDIENCE, ISSUER, Issuer, Keys};
 use crate::support::process::Process;
 use crate::support::tls::{self, passed_on, response};

@@ -7,7 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::Producer;
 use serde_json::json;
 
-use crate::support::kafka::{self, Broker, Input};
+use crate::support::broker::Broker;
+use crate::support::kafka::{self, Input};
 use crate::support::process::{Process, was_killed};
 use crate::support::reaper::Reaper;
 use crate::support::{registry, unique, wait_for};

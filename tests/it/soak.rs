@@ -15,8 +15,9 @@ use serde_json::json;
 
 use crate::pdf_maker::{Pdf, Stream};
 use crate::service::get;
+use crate::support::broker::Broker;
 use crate::support::flow::{Flow, short_contract};
-use crate::support::kafka::{Broker, Input, producer, send_all};
+use crate::support::kafka::{Input, producer, send_all};
 use crate::support::memory::resident_bytes;
 use crate::support::slope::Slope;
 use crate::support::{env, jvm, wait_for};

@@ -80,11 +80,14 @@ fn the_port_is_closed_without_a_token_and_a_bad_one_is_an_error_at_start() {
     let file = file.to_str().unwrap();
     for (env, told) in [
         (vec![("SLUICE_ADMIN_TOKEN", "short")], "SLUICE_ADMIN_TOKEN: is shorter than 16 bytes"),
-        (vec![("SLUICE_ADMIN_TOKEN_FILE", file)], "SLUICE_ADMIN_TOKEN_FILE: is shorter"),
-        (vec![("SLUICE_ADMIN_TOKEN_FILE", "/nowhere/token")], "reading `/nowhere/token`"),
+        (vec![("SLUICE_ADMIN_TOKEN_FILE", file)], "SLUICE_ADMIN_TOKEN: is shorter"),
+        (
+            vec![("SLUICE_ADMIN_TOKEN_FILE", "/nowhere/token")],
+            "SLUICE_ADMIN_TOKEN_FILE: the file `/nowhere/token` is not read",
+        ),
         (
             vec![("SLUICE_ADMIN_TOKEN", TOKEN), ("SLUICE_ADMIN_TOKEN_FILE", file)],
-            "is set beside SLUICE_ADMIN_TOKEN_FILE",
+            "is set and SLUICE_ADMIN_TOKEN_FILE too",
         ),
     ] {
         let mut worker = flow.worker_with("a", &ports, &env);

@@ -4,8 +4,9 @@ use rdkafka::producer::Producer as _;
 use serde_json::{Value, json};
 
 use super::{LONG, Told, ask, worked_off};
+use crate::support::broker::Broker;
 use crate::support::flow::{Flow, short_contract};
-use crate::support::kafka::{self, Broker};
+use crate::support::kafka;
 use crate::support::{registry, unique, wait_for};
 
 fn doctor(dir: &str, args: &[&str]) -> Told {

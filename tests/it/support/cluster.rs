@@ -12,7 +12,7 @@ use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::process::{Process, was_killed};
 use super::reaper::Reaper;
-use super::{jvm, kafka, unique, wait_for};
+use super::{broker, jvm, kafka, unique, wait_for};
 
 /// Limit: a leader is elected in seconds; a machine that is busy with JVMs that start takes longer.
 const ELECTION_TIMEOUT: Duration = Duration::from_mins(2);
@@ -73,9 +73,9 @@ impl Cluster {
             ];
             let folder = Reaper::shared().folder().join(unique("kafka-data"));
             let own = [SETTINGS, &own].concat();
-            let more = kafka::More { settings: &own, ..kafka::More::default() };
-            let settings = kafka::settle(&address, &folder, &more);
-            let process = Some(kafka::launch(&settings, Some(more.format), None));
+            let more = broker::More { settings: &own, ..broker::More::default() };
+            let settings = broker::settle(&address, &folder, &more);
+            let process = Some(broker::launch(&settings, Some(more.format), None));
             (id, Node { address, settings, process })
         };
         let mut cluster = Self { nodes: ports.map(node).into() };
@@ -112,7 +112,7 @@ impl Cluster {
     /// When one does not answer in time.
     pub(crate) fn restart(&mut self) {
         for node in self.nodes.values_mut().filter(|node| node.process.is_none()) {
-            node.process = Some(kafka::launch(&node.settings, None, None));
+            node.process = Some(broker::launch(&node.settings, None, None));
         }
         self.await_all();
     }
@@ -185,7 +185,7 @@ impl Cluster {
             let address = node.address.clone();
             let process = node.process.as_mut().expect("the broker runs");
             let name = format!("Apache Kafka, node {id}");
-            jvm::wait_until_ready(process, &name, || kafka::answers(&address));
+            jvm::wait_until_ready(process, &name, || broker::answers(&address));
         }
     }
 }

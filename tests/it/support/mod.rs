@@ -5,6 +5,7 @@
 //!
 //! Nothing in here skips. A server that cannot be started fails the test, and the message names the remedy.
 
+pub(crate) mod broker;
 pub(crate) mod checker;
 pub(crate) mod cluster;
 pub(crate) mod dice;
