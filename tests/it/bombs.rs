@@ -20,7 +20,8 @@ const LONG: Duration = Duration::from_mins(5);
 /// Limits that bombs of a few megabytes pass.
 const LIMITS: &str = "text:\n  pages_max: 500\n  text_bytes_max: 2000000\n  tokens_max: 50000\n  \
                       memory_bytes_max: 268435456\n  progress_timeout_ms: 15000\n\
-                      limits:\n  in_flight_outcome_bytes_max: 4000000\n";
+                      limits:\n  in_flight_outcome_bytes_max: 4000000\n\
+                      delivery:\n  reject_budget:\n    share_max: 1\n";
 
 const JSON: &str = "application/vnd.sluice.document+json";
 const AVRO: &str = "application/vnd.sluice.document+avro";

@@ -25,8 +25,6 @@ mod fuzz;
 #[cfg(feature = "failpoints")]
 mod guard;
 #[cfg(test)]
-mod hostile;
-#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod leaks;
