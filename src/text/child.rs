@@ -47,6 +47,8 @@ pub fn child_main() -> ExitCode {
 
 fn start() -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Order: before the wire is opened a second time, and before open files are limited.
+    close_inherited()?;
     let mut wire = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let Some(Request::Setup(setup)) = frame::read_request(&mut wire)? else {
         return Err(io::ErrorKind::InvalidData.into());
@@ -73,6 +75,22 @@ fn start() -> io::Result<()> {
         },
     )?;
     serving.join().map_err(|_panic| io::Error::from(io::ErrorKind::Other))?
+}
+
+/// Closes what the worker left open to this child beside its streams. The clients of Kafka have pipes
+/// that every new program inherits: a library must not write into them, nor their numbers use up
+/// those that a child may have.
+fn close_inherited() -> io::Result<()> {
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    let numbers: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in numbers {
+        // The folder itself is among them, and closed already.
+        nix::unistd::close(number).ok();
+    }
+    Ok(())
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {

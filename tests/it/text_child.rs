@@ -199,3 +199,21 @@ fn no_child_outlives_a_killed_worker() {
     worker.wait().unwrap();
     wait_for("both children gone", || children_of(&program).is_empty());
 }
+
+#[test]
+fn a_child_keeps_nothing_open_that_its_worker_left_open_to_it() {
+    let files: Vec<_> = (0..64).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+    // As the pipes of librdkafka are: every program that this one starts inherits them.
+    for file in &files {
+        rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty()).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let program = program_in(folder.path());
+    let mut reader = Reader::new(launch_as(program.clone()));
+    let text = read(&mut reader, &html("<p>what a child reads"), &patient()).ok().unwrap();
+    assert_eq!(text.as_str(), "what a child reads");
+    let child = *children_of(&program).first().unwrap();
+    let open = fs::read_dir(format!("/proc/{}/fd", child.as_raw_nonzero())).unwrap().count();
+    assert!(open < 10, "{open} files are open in the child");
+    drop(files);
+}

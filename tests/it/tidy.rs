@@ -50,6 +50,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("jsonschema", &["src/config/"]),
     ("landlock", &["src/text/"]),
     ("libc", &["src/text/"]),
+    ("nix", &["src/text/"]),
     ("object_store", &["src/claim/"]),
     ("ort", &["src/infer/"]),
     ("pdf_extract", &["src/text/"]),
