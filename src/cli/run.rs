@@ -51,6 +51,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let registry = client(&settings.registry)?;
     let reach = Reach::new(registry, key, &settings.stores);
     let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
+    tracing::info!(walls = %base.walls, "text children raise walls");
     let worker = Worker::start(&settings, token.as_ref(), base, engines)?;
     let done = worker.map_or(Ok(()), |worker| {
         let memory = worker.memory();

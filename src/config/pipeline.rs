@@ -168,7 +168,7 @@ pub struct TextLimits {
     /// A PDF with fewer characters that are not white space, per document, has no text layer.
     pub text_chars_min: usize,
     /// Address space of one text child, in bytes.
-    #[schemars(range(min = 67_108_864_u64))]
+    #[schemars(range(min = 134_217_728_u64))]
     pub memory_bytes_max: u64,
     /// A text child that finishes no page for so long, in milliseconds, is killed.
     #[schemars(range(min = 1))]

@@ -16,7 +16,7 @@ use crate::infer;
 use crate::redact::Redactor;
 use crate::registry::Client;
 use crate::sink::schemas::Schemas;
-use crate::text::{self, Launch};
+use crate::text::{self, Launch, Walls};
 use crate::types::{Digest, Key, Position, Provenance};
 use crate::validate::Rules;
 
@@ -26,6 +26,8 @@ pub struct Base {
     pub pool: infer::Pool,
     /// How text children are started.
     pub launch: Launch,
+    /// The walls that they raise.
+    pub walls: Walls,
 }
 
 impl From<SettingsError> for Fault {
@@ -75,9 +77,7 @@ pub fn build(
     let pdfium = if needs_pdfium { Some(compute.pdfium()?) } else { None };
     let launch = Launch::this_program(pdfium, compute.text_sandbox);
     let walls = text::walls(&launch)?;
-    if walls.is_whole() {
-        tracing::info!(walls = %walls, "text children are walled in");
-    } else {
+    if !walls.is_whole() {
         tracing::warn!(walls = %walls, "text children lack a wall; see `--text-sandbox`");
     }
     let (bundles, models) = distinct_bundles(&flows);
@@ -96,7 +96,7 @@ pub fn build(
             Ok(Engine { stores, ..engine })
         })
         .collect::<Result<_, Fault>>()?;
-    Ok((Base { pool, launch }, engines))
+    Ok((Base { pool, launch, walls }, engines))
 }
 
 /// The bundles without repetition, and for each flow the index of its own.

@@ -219,8 +219,8 @@ fn a_bomb_meets_the_memory_limit() {
 
 #[test]
 fn a_document_larger_than_the_memory_limit_is_refused_before_it_is_read() {
-    let limits = TextLimits { memory_bytes_max: 64 << 20, ..limits(PdfEngine::Pdfium) };
-    let large = document(MediaType::Pdf, vec![b' '; 80 << 20]);
+    let limits = TextLimits { memory_bytes_max: 128 << 20, ..limits(PdfEngine::Pdfium) };
+    let large = document(MediaType::Pdf, vec![b' '; 160 << 20]);
     check_refused(&large, &limits, RejectCode::TextMemory);
 }
 

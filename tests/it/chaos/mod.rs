@@ -47,15 +47,15 @@ fn play(stage: &mut Stage, case: &Case, round: Round) -> Row {
     clippy::print_stdout,
     reason = "recovery times are for people who run the tests with --nocapture"
 )]
-fn every_fault_alone_and_with_a_drain_leaves_each_part_exactly_one_outcome() {
+fn every_fault_leaves_each_part_exactly_one_outcome() {
     let mut stage = Stage::start(0x5EED_4321, Duration::from_secs(5));
-    for case in CASES {
-        for (inputs_count, is_draining) in [(200, false), (120, true)] {
-            let row = play(&mut stage, case, Round { inputs_count, is_draining });
-            println!("{row}");
-            let report = stage.check();
-            assert!(report.is_clean(), "{}: {report}", row.name);
-        }
+    for (number, case) in CASES.iter().enumerate() {
+        // Every other one meets a drain as well; `make chaos` plays all of them both ways.
+        let round = Round { inputs_count: 200, is_draining: number % 2 == 1 };
+        let row = play(&mut stage, case, round);
+        println!("{row}");
+        let report = stage.check();
+        assert!(report.is_clean(), "{}: {report}", row.name);
     }
     println!("{} inputs: none lost, none doubled, order kept", stage.inputs_count());
     stage.close();

@@ -203,8 +203,9 @@ impl Stage {
         });
     }
 
-    /// SIGTERM: it drains, leaves and ends well.
+    /// SIGTERM: it drains, leaves and ends well. One that only starts would end by the signal.
     pub(super) fn stop_worker(&mut self, name: &str) {
+        self.wait_told(name, "\"running\"");
         let mut worker = self.take_worker(name);
         worker.sigterm();
         let status = worker.wait(LONG);

@@ -22,9 +22,9 @@ fn text_children_that_cannot_be_started_or_die_of_no_document_refuse_none() {
     let flow = Flow::new(1, SMALL_BUDGET);
     let inputs = all_of_html();
     let positions = kafka::produce(&flow.input, &inputs);
-    // The first start is the proof at the start of the worker. The child that dies has read others
+    // The first two starts are proofs at the start of the worker. The child that dies has read others
     // before, so that none of them can be told from its murderer.
-    let faults = "started=fail@2-9,given=fail@50";
+    let faults = "started=fail@3-10,given=fail@50";
     let mut worker = Worker::start(&flow, &["--text-children", "1"], faults);
     let seen = flow.wait_for(COUNT, &mut worker.process, LONG);
     assert_eq!(codes(&seen), Vec::<String>::new());

@@ -284,6 +284,10 @@ impl Flow {
     }
 
     /// Likewise, as the last arguments of another program, which becomes the worker.
+    #[cfg_attr(
+        not(feature = "failpoints"),
+        expect(dead_code, reason = "the tests that plant faults need it")
+    )]
     pub(crate) fn worker_through(
         &self,
         program: &[&str],

@@ -100,6 +100,10 @@ pub(crate) fn try_create_topic(name: &str) -> bool {
 ///
 /// # Panics
 /// When nobody answers.
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(dead_code, reason = "the tests that plant faults need it")
+)]
 pub(crate) fn topic_exists(name: &str) -> bool {
     let consumer: BaseConsumer = create(&client());
     let metadata = consumer.fetch_metadata(None, ANSWER_TIMEOUT).expect("asking for topics");
@@ -120,6 +124,10 @@ pub(crate) fn delete_topic(name: &str) {
 ///
 /// # Panics
 /// When the broker refuses.
+#[cfg_attr(
+    not(feature = "failpoints"),
+    expect(dead_code, reason = "the tests that plant faults need it")
+)]
 pub(crate) fn configure_topic(name: &str, key: &str, value: &str) {
     let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
     let admin: AdminClient<DefaultClientContext> = create(&client());
