@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 
-use super::context::Context;
+use super::producer::{Client, add_offsets, connect};
 use super::topics::Topics;
 use crate::backoff::{self, Backoff};
 use crate::config::pipeline::{Delivery, Guarantee};
@@ -33,11 +33,6 @@ const CALL_MIN: Duration = Duration::from_millis(200);
 const SERVE_MAX: Duration = Duration::from_millis(10);
 /// Longest wait for the reports of messages that an abort throws away.
 const PURGE_MAX: Duration = Duration::from_secs(1);
-/// Room for headers and framing above the largest payload, in bytes.
-const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
-/// Largest batch of messages, in bytes: a topic's limit is one on batches.
-const BATCH_BYTES_MAX: usize = 1_000_000;
-
 /// What a Kafka sink needs to know.
 #[derive(Clone)]
 pub struct Setup {
@@ -60,7 +55,7 @@ pub struct Setup {
 /// A Kafka sink: run it on a thread of its own by [`Kafka::run`].
 pub struct Kafka {
     setup: Setup,
-    producer: BaseProducer<Context>,
+    producer: Client,
     ledger: Arc<SharedLedger<Outgoing>>,
     offsets: Arc<dyn Offsets>,
     metrics: Arc<Metrics>,
@@ -203,7 +198,7 @@ impl Kafka {
         let begun = self.producer.begin_transaction();
         begun.map_err(|error| self.fault("beginning a transaction", error))?;
         self.begun.set(Some(Instant::now()));
-        let mut done = self.fill(commit, &metadata, shutdown);
+        let mut done = self.fill(commit, &Arc::new(metadata), shutdown);
         if let Err(fault) = &done
             && fault.class != FaultClass::Fatal
             && !self.is_void.get()
@@ -272,16 +267,23 @@ impl Kafka {
     fn fill(
         &self,
         commit: &Commit<Outgoing>,
-        metadata: &ConsumerGroupMetadata,
+        metadata: &Arc<ConsumerGroupMetadata>,
         shutdown: &Shutdown,
     ) -> Result<(), Fault> {
         self.send_all(commit, shutdown)?;
         failpoint::pass(Point::Sent);
         check_alive(commit)?;
         let offsets: Vec<_> = next_offsets(commit).collect();
-        let offsets = kafka::offset_list(&self.setup.input_topic, &offsets)?;
-        self.persist(shutdown, "adding offsets to a transaction", || {
-            self.producer.send_offsets_to_transaction(&offsets, metadata, call_max(shutdown))
+        let offsets = Arc::new(kafka::offset_list(&self.setup.input_topic, &offsets)?);
+        let what = "adding offsets to a transaction";
+        self.insist(shutdown, || {
+            let Some(added) = add_offsets(&self.producer, &offsets, metadata, call_max(shutdown))
+            else {
+                self.is_void.set(true);
+                let what = format!("{what}: the client does not come back from the call");
+                return Err(Fault::plain(FaultClass::Abort, what));
+            };
+            added.map_err(|error| self.told(what, error))
         })?;
         failpoint::pass(Point::OffsetsSent);
         self.persist(shutdown, "committing a transaction", || {
@@ -456,23 +458,6 @@ impl Kafka {
         }
         kafka::fault(what, error)
     }
-}
-
-/// A producer as `setup` has it.
-fn connect(setup: &Setup) -> Result<BaseProducer<Context>, Fault> {
-    let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-    let message_bytes_max = setup.message_bytes_max + MESSAGE_OVERHEAD_BYTES;
-    let mut config = setup.connection.producer_config(message_bytes_max);
-    config.set("batch.size", setup.message_bytes_max.min(BATCH_BYTES_MAX).to_string());
-    if let Some(id) = &setup.transactional_id {
-        let timeout_ms = setup.delivery.transaction_timeout_ms;
-        config
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", timeout_ms.to_string())
-            // Given up before the broker ends the transaction, which would fence this worker.
-            .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
-    }
-    config.create_with_context(Context::default()).map_err(fault)
 }
 
 fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {

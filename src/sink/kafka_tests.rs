@@ -1,7 +1,7 @@
 //! Tests of [`super`]: against librdkafka's own mock of a cluster, which can be told to fall silent.
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::mocking::MockCluster;
+use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
@@ -164,4 +164,24 @@ fn a_producer_that_is_fenced_within_its_timeout_ends_the_worker() {
     let fault = sink.transact(&commit(), &shutdown).unwrap_err();
     assert_eq!(fault.class, FaultClass::Fatal, "{}", fault.chain());
     assert!(fault.chain().contains("SLUICE_INSTANCE"), "{}", fault.chain());
+}
+
+#[test]
+fn a_call_that_the_client_does_not_come_back_from_is_given_up_and_a_new_producer_goes_on() {
+    let cluster = MockCluster::new(2).unwrap();
+    for topic in ["out", "in"] {
+        cluster.create_topic(topic, 1, 2).unwrap();
+        cluster.partition_leader(topic, 0, Some(1)).unwrap();
+    }
+    cluster.coordinator(MockCoordinator::Transaction("p-a".to_owned()), 1).unwrap();
+    cluster.coordinator(MockCoordinator::Group("g".to_owned()), 2).unwrap();
+    let mut sink = sink_that_finds(7, cluster.bootstrap_servers());
+    let shutdown = Shutdown::default();
+    sink.join(&shutdown).unwrap();
+    cluster.broker_down(2).unwrap();
+    let commit = commit();
+    let fault = sink.transact(&commit, &shutdown).unwrap_err();
+    assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
+    cluster.broker_up(2).unwrap();
+    sink.transact(&commit, &shutdown).expect("the next one goes through");
 }

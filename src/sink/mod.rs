@@ -6,6 +6,7 @@ pub mod codec;
 mod context;
 pub mod json;
 mod kafka;
+mod producer;
 pub mod schemas;
 #[cfg(test)]
 mod schemas_tests;
