@@ -95,7 +95,9 @@ impl Guard {
         if !ledger.settle(ticket, outgoing, bytes) {
             return false;
         }
-        let why = self.state().count(kinds.len(), codes);
+        let InFlight { deliveries_count, settled_count, .. } = ledger.in_flight();
+        let open_count = deliveries_count.saturating_sub(settled_count);
+        let why = self.state().count(kinds.len(), codes, open_count);
         if why.is_some() {
             ledger.hold();
         }
@@ -188,7 +190,12 @@ impl Guard {
 
 impl State {
     /// Counts the end of a delivery; says why, where the flow is to be held from now on.
-    fn count(&mut self, parts_count: usize, codes: Vec<RejectCode>) -> Option<String> {
+    fn count(
+        &mut self,
+        parts_count: usize,
+        codes: Vec<RejectCode>,
+        open_count: usize,
+    ) -> Option<String> {
         // What still ends while the flow is held will end once more.
         if self.hold.is_some() {
             return None;
@@ -198,7 +205,7 @@ impl State {
             self.is_accepting = !self.budget.is_kept();
             return None;
         }
-        let why = self.budget.over()?;
+        let why = self.budget.over(open_count)?;
         self.hold = Some((why.clone(), Instant::now()));
         Some(why)
     }
