@@ -91,6 +91,8 @@ fn a_registry_that_answers_with_another_schema_holds_the_flow_until_it_is_mended
     assert!(stands["refused_parts"]["SCHEMA_UNKNOWN"].as_u64().unwrap() >= 10, "{stands}");
     assert!(proxy.ill_count() > 0);
     proxy.turn(Mood::Well);
+    // The wrong answer is kept for 10 s; each release before their end would refuse as many again.
+    std::thread::sleep(Duration::from_secs(11));
     worker.release_until_out(&flow, "contracts", COUNT);
     let refused = codes(&flow.seen()).len();
     assert!(refused <= 30, "{refused} documents paid for the outage");
