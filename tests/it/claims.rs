@@ -1,17 +1,19 @@
 //! Claims on a real S3 server: documents that a message names instead of holding them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice::types::Digest;
 
+use crate::faults::holds_up_its_own_flow_only;
 use crate::support::checker::Kind;
 use crate::support::flow::{Flow, contracts, short_contract};
-use crate::support::front::Tls;
 use crate::support::gate::Gate;
 use crate::support::kafka::{self, Input, Seen};
+use crate::support::keys::Keys;
 use crate::support::process::Process;
 use crate::support::s3::{self, S3, SECRET};
+use crate::support::tls::{self, passed_on};
 use crate::support::wait_for;
 
 /// Long enough for a model to load and a group to settle on a busy machine.
@@ -173,29 +175,12 @@ fn each_claim_that_cannot_be_right_ends_as_its_own_reject() {
 fn a_store_that_hangs_holds_up_its_own_flow_only() {
     let server = S3::start();
     let gate = Gate::before(&server.address());
-    let (waits, goes_on) = (Flow::claiming_named("waits", CLAIMS), Flow::named("goes-on"));
+    let waits = Flow::claiming_named("waits", CLAIMS);
     let claims = claimed_contracts(&server, 0..20);
-    let plain: Vec<_> = (0..20).map(short_contract).collect();
-    let claims_at = kafka::produce(&waits.input, &claims);
     let endpoint = format!("http://{}", gate.address());
-    // One prepare thread, which both flows share.
-    let args = [goes_on.dir(), "--text-children", "1"];
-    let mut worker = waits.worker_with("a", &args, &s3::env(&endpoint, SECRET));
-    wait_for("a request that the store does not answer", LONG, || {
-        worker.stderr().contains("claims are tried again").then_some(())
+    holds_up_its_own_flow_only((&waits, &claims), &gate, "claims are tried again", |args| {
+        waits.worker_with("a", args, &s3::env(&endpoint, SECRET))
     });
-    let plain_at = kafka::produce(&goes_on.input, &plain);
-    let since = Instant::now();
-    goes_on.wait_for(plain.len(), &mut worker, LONG);
-    // Each request takes 10 s to fail: had they come in between, it would have been 200 s.
-    assert!(since.elapsed() < Duration::from_mins(1), "{:?}", since.elapsed());
-    assert!(waits.seen().is_empty());
-    gate.open();
-    let seen = waits.wait_for(claims.len(), &mut worker, LONG);
-    no_reject(&seen);
-    waits.drain_and_check(&mut worker, &claims, &claims_at);
-    let report = goes_on.check(&plain, &plain_at);
-    assert!(report.is_clean(), "{report}");
 }
 
 #[test]
@@ -319,11 +304,12 @@ fn a_bucket_of_metadata_or_a_store_on_this_machine_is_refused_at_the_start() {
 #[test]
 fn a_store_behind_tls_is_asked_where_its_certificate_is_trusted() {
     let server = S3::start();
-    let front = Tls::before(&server.address());
+    let (keys, behind) = (Keys::new(), format!("http://{}", server.address()));
+    let address = tls::serve(&keys, false, move |request| passed_on(request, &behind));
     let flow = Flow::claiming(1, CLAIMS, "");
     let inputs = claimed_contracts(&server, 0..5);
     let positions = kafka::produce(&flow.input, &inputs);
-    let url = front.url();
+    let url = format!("https://{address}");
     let mut env = s3::env(&url, SECRET);
     env.retain(|(name, _)| *name != "AWS_ALLOW_HTTP");
     let mut doubts = flow.worker_with("a", &["--drain-deadline-ms", "2000"], &env);
@@ -333,7 +319,8 @@ fn a_store_behind_tls_is_asked_where_its_certificate_is_trusted() {
     doubts.sigterm();
     assert!(doubts.wait(LONG).success(), "{}", doubts.tail());
     assert!(flow.seen().is_empty());
-    env.push(("SSL_CERT_FILE", front.certificate().to_str().unwrap()));
+    let authority = keys.text("ca.pem");
+    env.push(("SSL_CERT_FILE", &authority));
     let mut trusts = flow.worker_with("a", &[], &env);
     no_reject(&flow.wait_for(inputs.len(), &mut trusts, LONG));
     flow.drain_and_check(&mut trusts, &inputs, &positions);

@@ -7,6 +7,7 @@ use crate::support::checker::Kind;
 use crate::support::flow::{Flow, short_contract};
 use crate::support::gate::Gate;
 use crate::support::kafka::{self, Input};
+use crate::support::process::Process;
 use crate::support::{registry, unique, wait_for};
 
 /// Long enough for a model to load and a group to settle on a busy machine.
@@ -30,23 +31,22 @@ pub(crate) fn enveloped(id: u64, document: &Input) -> Input {
         .header("content-type", b"application/vnd.sluice.document+avro")
 }
 
-#[test]
-fn a_registry_that_hangs_holds_up_its_own_flow_only() {
-    let schema = r#"{"type": "record", "name": "Envelope", "fields": [
-        {"name": "content_type", "type": "string"}, {"name": "content", "type": "bytes"}]}"#;
-    let id = registry::register(&unique("envelope"), schema);
-    let (address, path) = registry::url().strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let gate = Gate::before(address);
-    let url = format!("http://{}/{path}", gate.address());
-    let (waits, goes_on) = (Flow::named("waits"), Flow::named("goes-on"));
+/// A worker of two flows, one of which sends `held` through `gate`, whose server hangs until it is
+/// opened: the other one goes on meanwhile, and then the first one does. `told` is what the worker
+/// logs of a request that is not answered; `start` starts it with these arguments.
+pub(crate) fn holds_up_its_own_flow_only(
+    (waits, held): (&Flow, &[Input]),
+    gate: &Gate,
+    told: &str,
+    start: impl FnOnce(&[&str]) -> Process,
+) {
+    let goes_on = Flow::named("goes-on");
     let plain: Vec<_> = (0..20).map(short_contract).collect();
-    let asks: Vec<_> = plain.iter().map(|document| enveloped(id, document)).collect();
-    let asked_at = kafka::produce(&waits.input, &asks);
+    let held_at = kafka::produce(&waits.input, held);
     // One prepare thread, which both flows share.
-    let args = [goes_on.dir(), "--registry", &url, "--text-children", "1"];
-    let mut worker = waits.worker("a", &args);
-    wait_for("a request that the registry does not answer", LONG, || {
-        worker.stderr().contains("asking the schema registry").then_some(())
+    let mut worker = start(&[goes_on.dir(), "--text-children", "1"]);
+    wait_for("a request that is not answered", LONG, || {
+        worker.stderr().contains(told).then_some(())
     });
     let plain_at = kafka::produce(&goes_on.input, &plain);
     let since = Instant::now();
@@ -55,11 +55,29 @@ fn a_registry_that_hangs_holds_up_its_own_flow_only() {
     assert!(since.elapsed() < Duration::from_mins(1), "{:?}", since.elapsed());
     assert!(waits.seen().is_empty());
     gate.open();
-    let seen = waits.wait_for(asks.len(), &mut worker, LONG);
-    assert!(seen.iter().all(|(kind, _)| *kind != Kind::Reject));
-    waits.drain_and_check(&mut worker, &asks, &asked_at);
+    let seen = waits.wait_for(held.len(), &mut worker, LONG);
+    for (kind, seen) in &seen {
+        assert_ne!(*kind, Kind::Reject, "{:?}", seen.header("sluice-detail"));
+    }
+    waits.drain_and_check(&mut worker, held, &held_at);
     let report = goes_on.check(&plain, &plain_at);
     assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_registry_that_hangs_holds_up_its_own_flow_only() {
+    let schema = r#"{"type": "record", "name": "Envelope", "fields": [
+        {"name": "content_type", "type": "string"}, {"name": "content", "type": "bytes"}]}"#;
+    let id = registry::register(&unique("envelope"), schema);
+    let (address, path) = registry::url().strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let gate = Gate::before(address);
+    let url = format!("http://{}/{path}", gate.address());
+    let waits = Flow::named("waits");
+    let asks: Vec<_> = (0..20).map(|number| enveloped(id, &short_contract(number))).collect();
+    let told = "asking the schema registry";
+    holds_up_its_own_flow_only((&waits, &asks), &gate, told, |args| {
+        waits.worker("a", &[args, &["--registry", &url]].concat())
+    });
 }
 
 #[test]

@@ -10,7 +10,6 @@ pub(crate) mod checker;
 pub(crate) mod cluster;
 pub(crate) mod dice;
 pub(crate) mod flow;
-pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod jvm;
 pub(crate) mod kafka;

@@ -1,7 +1,7 @@
 //! An HTTPS server on 127.0.0.1 for one test: what it answers is the test's, or another server's.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,11 +73,18 @@ fn config(keys: &Keys, asks: bool) -> ServerConfig {
 fn converse(socket: TcpStream, config: Arc<ServerConfig>, answer: &dyn Fn(&Request) -> Vec<u8>) {
     socket.set_read_timeout(Some(SILENCE_MAX)).unwrap();
     let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
-    let Some(request) = read(&mut stream) else { return };
+    let Some(request) = read(&mut stream) else { return turned_away(stream.sock) };
     if stream.write_all(&answer(&request)).is_ok() {
         stream.conn.send_close_notify();
         stream.flush().ok();
     }
+}
+
+/// Ends a conversation that was refused. What the client still sends is read, or the kernel would
+/// break the connection before the client has seen why.
+fn turned_away(mut socket: TcpStream) {
+    socket.shutdown(Shutdown::Write).ok();
+    std::io::copy(&mut socket, &mut std::io::sink()).ok();
 }
 
 fn read(from: &mut impl Read) -> Option<Request> {
