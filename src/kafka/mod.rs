@@ -10,10 +10,12 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::error::{Fault, FaultClass};
+use crate::types::Header;
 
 /// Room of a producer's queue, in kilobytes, where messages are of the usual size.
 const PRODUCER_QUEUE_KBYTES: usize = 65_536;
@@ -277,6 +279,14 @@ fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 /// A fault of Kafka, met while doing `context`.
 pub fn fault(context: impl Into<String>, error: KafkaError) -> Fault {
     Fault::new(class_of(&error), context, error)
+}
+
+/// `headers` as librdkafka takes them.
+pub fn headers(headers: &[Header]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {
+        let value = header.value.as_ref().map(|value| value.as_slice());
+        all.insert(KafkaHeader { key: &header.name, value })
+    })
 }
 
 /// `offsets` (partition, next offset) of `topic` as librdkafka takes them.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 
 use super::producer::{Client, add_offsets, connect};
@@ -328,13 +327,7 @@ impl Kafka {
     }
 
     fn send(&self, outgoing: &Outgoing) -> Result<(), Fault> {
-        let headers = outgoing.headers.iter().fold(
-            OwnedHeaders::new_with_capacity(outgoing.headers.len()),
-            |headers, header| {
-                let value = header.value.as_ref().map(|value| value.as_slice());
-                headers.insert(KafkaHeader { key: &header.name, value })
-            },
-        );
+        let headers = kafka::headers(&outgoing.headers);
         let mut record = BaseRecord::<[u8], [u8]>::to(&outgoing.topic).headers(headers);
         if let Some(key) = &outgoing.key {
             record = record.key(key.as_slice());

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
@@ -300,11 +299,7 @@ impl Batch {
 }
 
 fn send(producer: &BaseProducer<Quiet>, topic: &str, message: &Delivery) -> Result<(), Fault> {
-    let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-    for header in &message.headers {
-        let value = header.value.as_ref().map(|value| value.as_slice());
-        headers = headers.insert(KafkaHeader { key: &header.name, value });
-    }
+    let headers = kafka::headers(&message.headers);
     let mut record = BaseRecord::<[u8], [u8]>::to(topic).headers(headers);
     record.key = message.key.as_ref().map(|key| key.as_slice());
     record.payload = message.body.as_ref().map(|body| body.as_slice());
@@ -325,13 +320,9 @@ fn producer(plan: &Plan<'_>) -> Result<BaseProducer<Quiet>, Fault> {
     let bytes_max = configs::of_topic(plan.connection, input)?.number("max.message.bytes");
     let bytes_max = bytes_max.unwrap_or(1_000_000) + MESSAGE_OVERHEAD_BYTES;
     let fault = |error| Fault::new(FaultClass::Fatal, "creating the producer", error);
-    let mut config = plan.connection.config();
+    let bytes_max = usize::try_from(bytes_max.min(1_000_000_000)).unwrap_or_default();
+    let mut config = plan.connection.producer_config(bytes_max);
     config
-        .set("enable.idempotence", "true")
-        // Where Java clients put the same key.
-        .set("partitioner", "murmur2_random")
-        .set("compression.type", "lz4")
-        .set("message.max.bytes", bytes_max.min(1_000_000_000).to_string())
         .set("transactional.id", &plan.transactional_id)
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
     let producer: BaseProducer<Quiet> = config.create_with_context(Quiet).map_err(fault)?;
