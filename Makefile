@@ -93,3 +93,4 @@ ci: ## what CI runs
 tools:
 	@cargo --version >/dev/null 2>&1 || { echo "make: cargo is missing; install Rust with rustup, the version is in rust-toolchain.toml" >&2; exit 1; }
 	$(call need,cc --version,a C compiler is missing (librdkafka is built from source),build-essential)
+	$(call need,perl -MFindBin -MIPC::Cmd -e 1,perl with its modules is missing (OpenSSL is built from source),perl)
