@@ -3,7 +3,7 @@
 //! A modifier belongs to the cheapest item of its sentence, where the cost is the bytes between
 //! the two and [`MARK_COST_BYTES`] for each comma or semicolon there; of two at one cost the
 //! earlier. Each modifier belongs to one item at most; an item may have several. Measured on the
-//! relations of MACCROBAT (`tests/it/data/pairs.rs`), where pairing one to one, by side or
+//! relations of MACCROBAT (`tests/it/data/notes.rs`), where pairing one to one, by side or
 //! without the marks was worse. Deliberately reads no word but those marks.
 
 use super::frame::Frame;

@@ -27,8 +27,8 @@ const SCORE_BYTES: u64 = 4;
 const PART_BYTES: u64 = 512;
 /// What tokenising holds for each byte of the piece at hand, and the longest piece.
 const TOKENISING_BYTES: u64 = 270 << 18;
-/// librdkafka's prefetch, two answers of a broker, and the producer's queue; see `src/kafka.rs` and
-/// `src/source/kafka.rs`.
+/// librdkafka's prefetch, two answers of a broker, and the producer's queue; see `src/kafka/mod.rs`
+/// and `src/source/group.rs`.
 const CLIENTS_BYTES: u64 = (16 + 2 * 16 + 64) << 20;
 /// Share of what is in use that the allocator holds besides, in hundredths.
 const ALLOCATOR_PERCENT: u64 = 25;

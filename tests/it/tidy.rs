@@ -250,14 +250,17 @@ fn numbered(file: &Source, judge: impl Fn(&str) -> Option<String>) -> Vec<String
         .collect()
 }
 
-fn documents_name_what_exists(file: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
+fn prose_names_what_exists(file: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let folders = ["src/", "tests/", "schemas/", "pipelines/", "scripts/", "training/", "models/"];
     let is_path = |words: &&str| {
         folders.iter().any(|folder| words.starts_with(folder))
             && !words.contains([' ', '*', '{', '<'])
             && !words.contains("NAME")
     };
-    file.text
+    let is_prose = |line: &&str| file.path.ends_with(".md") || line.trim_start().starts_with("//");
+    let prose: Vec<_> = file.text.lines().filter(is_prose).collect();
+    prose
+        .join("\n")
         .split('`')
         .skip(1)
         .step_by(2)
@@ -353,6 +356,7 @@ fn the_house_is_tidy() {
     let mut problems = Vec::new();
     for file in rust() {
         problems.extend(of_rust.iter().flat_map(|rule| rule(&file)));
+        problems.append(&mut prose_names_what_exists(&file, exists));
     }
     for file in prose_and_code() {
         problems.append(&mut nothing_is_left_to_do(&file));
@@ -360,7 +364,7 @@ fn the_house_is_tidy() {
     }
     for file in documents() {
         problems.append(&mut documents_stay_short(&file));
-        problems.append(&mut documents_name_what_exists(&file, exists));
+        problems.append(&mut prose_names_what_exists(&file, exists));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
@@ -454,8 +458,9 @@ fn slips_of_form_are_seen() {
         &bad.each_ref().map(|s| &**s),
         &good.each_ref().map(|s| &**s),
     );
-    let rule = |file: &Source| documents_name_what_exists(file, |path| path == "src/lib.rs");
+    let rule = |file: &Source| prose_names_what_exists(file, |path| path == "src/lib.rs");
     let good = ["`src/lib.rs`", "`pipelines/NAME/pipeline.yaml`", "src/gone.rs", "`src/*.rs`"];
     check(rule, "README.md", &["see `src/gone.rs`"], &good);
+    check(rule, "src/lib.rs", &["//! See `src/gone.rs`"], &["let path = \"`src/gone.rs`\";"]);
     check(documents_stay_short, "README.md", &[&"x\n".repeat(101)], &["x"]);
 }

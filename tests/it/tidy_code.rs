@@ -173,7 +173,7 @@ fn head(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '*')).collect()
 }
 
-/// Modules between the crate's root and the top of the file: `src/a/mod.rs` has 1, `src/a/b.rs` 2.
+/// Modules between the crate's root and the top of the file: `src/NAME/mod.rs` has 1, `src/NAME/b.rs` 2.
 fn file_depth(path: &str) -> usize {
     let below = path.trim_start_matches("src/");
     below.split('/').filter(|part| !matches!(*part, "mod.rs" | "lib.rs" | "main.rs")).count()

@@ -1,7 +1,6 @@
-//! A real Apache Kafka broker, and what tests do with it.
+//! What tests do with a Kafka broker: topics, messages in, messages out.
 //!
-//! The broker is one node in `KRaft` mode on free ports of 127.0.0.1. It is started by the first test that asks for it and dies with
-//! the test process. `KAFKA_BROKERS` names servers to use instead.
+//! The broker is that of `tests/it/support/broker.rs`, or what `KAFKA_BROKERS` names instead.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
