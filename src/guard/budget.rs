@@ -57,10 +57,8 @@ impl Budget {
         }
     }
 
-    /// What is over the budget now, in words; `None` while nothing is. `open_count` deliveries are in
-    /// work: what is refused ends before what the model reads, so those that the window has room for
-    /// count as not refused.
-    pub(super) fn over(&self, open_count: usize) -> Option<String> {
+    /// What is over the budget now, in words; `None` while nothing is.
+    pub(super) fn over(&self) -> Option<String> {
         let RejectBudget { share_max, rejects_min, .. } = self.spec;
         if share_max >= 1.0 {
             return None;
@@ -72,8 +70,7 @@ impl Budget {
                  the world's fault than theirs"
             ));
         }
-        let count = self.recent.len().saturating_add(open_count).min(self.spec.window_deliveries);
-        let share = self.share_of(count);
+        let (count, share) = (self.len(), self.share());
         let is_over = self.refused >= rejects_min.saturating_mul(WHOLE) && share > share_max;
         is_over.then(|| {
             format!(
@@ -96,20 +93,16 @@ impl Budget {
     }
 
     /// The share of the recent deliveries that was refused.
-    pub(super) fn share(&self) -> f64 {
-        self.share_of(self.recent.len())
-    }
-
     #[expect(
         clippy::cast_precision_loss,
         clippy::as_conversions,
         reason = "a window of deliveries is far below 2^52"
     )]
-    fn share_of(&self, count: usize) -> f64 {
-        if count == 0 {
+    pub(super) fn share(&self) -> f64 {
+        if self.recent.is_empty() {
             return 0.0;
         }
-        self.refused as f64 / (count as f64 * WHOLE as f64)
+        self.refused as f64 / (self.recent.len() as f64 * WHOLE as f64)
     }
 
     /// Refused parts of the recent deliveries, by code.
@@ -146,22 +139,12 @@ mod tests {
     fn a_share_is_over_only_with_so_many_rejects() {
         let mut budget = budget(0.5, 100, 10);
         refuse(&mut budget, 9, RejectCode::PdfNoText);
-        assert_eq!(budget.over(0), None, "nine of nine, and ten is the least");
+        assert_eq!(budget.over(), None, "nine of nine, and ten is the least");
         refuse(&mut budget, 1, RejectCode::PdfNoText);
-        let over = budget.over(0).unwrap();
+        let over = budget.over().unwrap();
         assert!(over.contains("100 %") && over.contains("share_max"), "{over}");
         pass(&mut budget, 10);
-        assert_eq!(budget.over(0), None, "half is not above half");
-    }
-
-    #[test]
-    fn what_is_still_in_work_is_not_refused_as_far_as_the_window_goes() {
-        let mut budget = budget(0.5, 40, 10);
-        refuse(&mut budget, 12, RejectCode::PdfNoText);
-        assert!(budget.over(0).is_some());
-        assert_eq!(budget.over(12), None, "the model has not come to the others yet");
-        refuse(&mut budget, 9, RejectCode::PdfNoText);
-        assert!(budget.over(2_000).is_some(), "half of a whole window is too much, whatever waits");
+        assert_eq!(budget.over(), None, "half is not above half");
     }
 
     #[test]
@@ -171,9 +154,9 @@ mod tests {
         pass(&mut budget, 20);
         assert_eq!((budget.share(), budget.codes().len()), (0.0, 0));
         refuse(&mut budget, 10, RejectCode::PdfNoText);
-        assert_eq!(budget.over(0), None);
+        assert_eq!(budget.over(), None);
         refuse(&mut budget, 1, RejectCode::TypeMismatch);
-        assert!(budget.over(0).is_some());
+        assert!(budget.over().is_some());
         assert_eq!(budget.codes()[&RejectCode::PdfNoText], 10);
     }
 
@@ -184,13 +167,13 @@ mod tests {
         refuse(&mut budget, 9, RejectCode::InferFailed);
         pass(&mut budget, 1);
         refuse(&mut budget, 9, RejectCode::InferFailed);
-        assert_eq!(budget.over(0), None, "a document between them went through");
+        assert_eq!(budget.over(), None, "a document between them went through");
         refuse(&mut budget, 1, RejectCode::TextCrashed);
-        assert!(budget.over(0).unwrap().contains("10 deliveries in a row"));
+        assert!(budget.over().unwrap().contains("10 deliveries in a row"));
         budget.clear();
         pass(&mut budget, 900);
         refuse(&mut budget, 50, RejectCode::PdfNoText);
-        assert_eq!(budget.over(0), None, "these are the documents' own fault");
+        assert_eq!(budget.over(), None, "these are the documents' own fault");
     }
 
     #[test]
@@ -200,7 +183,7 @@ mod tests {
             budget.count(1_000, vec![RejectCode::EntryTooLarge; 100]);
         }
         assert!((budget.share() - 0.1).abs() < 1e-9, "{}", budget.share());
-        assert_eq!(budget.over(0), None, "thousands of parts, three deliveries' worth");
+        assert_eq!(budget.over(), None, "thousands of parts, three deliveries' worth");
         budget.count(0, Vec::new());
         assert_eq!(budget.len(), 30, "a tombstone is no document");
     }
@@ -209,7 +192,7 @@ mod tests {
     fn a_share_of_one_switches_it_off() {
         let mut budget = budget(1.0, 100, 10);
         refuse(&mut budget, 100, RejectCode::InferFailed);
-        assert_eq!(budget.over(0), None);
+        assert_eq!(budget.over(), None);
     }
 
     #[test]

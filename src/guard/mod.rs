@@ -1,4 +1,4 @@
-//! `ended deliveries -> settled, and the flow held where too many are refused`.
+//! `ended deliveries -> a commit, or the flow held where too many are refused`.
 //!
 //! A flow whose rejects are over its budget is held: nothing more of it is committed, and what was
 //! not is worked on again once a person has released it. Deliberately neither pauses a partition
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::budget::Budget;
 use crate::config::pipeline::RejectBudget;
-use crate::ledger::{InFlight, SharedLedger, Ticket};
+use crate::ledger::{Commit, InFlight, SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics};
 use crate::types::{OutcomeKind, Outgoing, RejectCode};
 
@@ -81,35 +81,43 @@ impl Guard {
         &self.pipeline
     }
 
-    /// Settles a delivery with the messages of all its parts; false where its lease has died. Holds
-    /// the flow where this is one reject too many: the ledger then gives nothing to commit.
+    /// Settles a delivery with the messages of all its parts; false where its lease has died.
     pub fn settle(&self, ticket: &Ticket, outgoing: Vec<Outgoing>) -> bool {
-        let kinds: Vec<_> =
-            outgoing.iter().filter_map(|one| one.kind.zip(Some(one.code))).collect();
-        let refused = kinds.iter().filter(|(kind, _)| *kind == OutcomeKind::Reject);
-        let codes = refused.filter_map(|(_, code)| RejectCode::from_name(code)).collect();
+        let kinds: Vec<_> = outgoing.iter().filter_map(ended).collect();
         let bytes = outgoing.iter().map(Outgoing::size_bytes).sum();
-        // Order: the ledger before the state, here and in `release`. Under one lock, so that no
-        // commit is cut between the reject that is too many and the hold.
-        let mut ledger = self.ledger.lock();
-        if !ledger.settle(ticket, outgoing, bytes) {
+        if !self.ledger.lock().settle(ticket, outgoing, bytes) {
             return false;
-        }
-        let InFlight { deliveries_count, settled_count, .. } = ledger.in_flight();
-        let open_count = deliveries_count.saturating_sub(settled_count);
-        let why = self.state().count(kinds.len(), codes, open_count);
-        if why.is_some() {
-            ledger.hold();
-        }
-        drop(ledger);
-        if let Some(why) = why {
-            self.tell(&why);
         }
         for (kind, code) in kinds {
             self.metrics.ended(&self.pipeline, kind.name(), code);
         }
         self.ledger.notify();
         true
+    }
+
+    /// Takes what is to be made visible next, at most `deliveries_max` deliveries. `None` where there
+    /// is nothing, where the flow is held, and where this is a reject too many: then the flow is held
+    /// from now on. Deliveries count in the order in which they are cut, that of their offsets, so
+    /// that it does not matter which of them were done first.
+    pub fn cut(&self, deliveries_max: usize) -> Option<Commit<Outgoing>> {
+        // Order: the ledger before the state, here and in `release`. Under one lock, so that what is
+        // judged is what is cut.
+        let mut ledger = self.ledger.lock();
+        let mut state = self.state();
+        if state.hold.is_some() {
+            return None;
+        }
+        let Some(why) = ledger.ready(deliveries_max).find_map(|outgoing| state.count(outgoing))
+        else {
+            return ledger.cut(deliveries_max);
+        };
+        state.hold = Some((why.clone(), Instant::now()));
+        ledger.hold();
+        drop(state);
+        drop(ledger);
+        self.tell(&why);
+        self.ledger.notify();
+        None
     }
 
     fn tell(&self, why: &str) {
@@ -188,26 +196,24 @@ impl Guard {
     }
 }
 
+/// How a part has ended, and its code; `None` for what is no outcome of a part.
+fn ended(outgoing: &Outgoing) -> Option<(OutcomeKind, &'static str)> {
+    outgoing.kind.zip(Some(outgoing.code))
+}
+
 impl State {
-    /// Counts the end of a delivery; says why, where the flow is to be held from now on.
-    fn count(
-        &mut self,
-        parts_count: usize,
-        codes: Vec<RejectCode>,
-        open_count: usize,
-    ) -> Option<String> {
-        // What still ends while the flow is held will end once more.
-        if self.hold.is_some() {
-            return None;
-        }
+    /// Counts the delivery that ended so; says why, where that is a reject too many.
+    fn count(&mut self, outgoing: &[Outgoing]) -> Option<String> {
+        let parts_count = outgoing.iter().filter_map(ended).count();
+        let refused = outgoing.iter().filter_map(ended);
+        let refused = refused.filter(|(kind, _)| *kind == OutcomeKind::Reject);
+        let codes = refused.filter_map(|(_, code)| RejectCode::from_name(code)).collect();
         self.budget.count(parts_count, codes);
         if self.is_accepting {
             self.is_accepting = !self.budget.is_kept();
             return None;
         }
-        let why = self.budget.over(open_count)?;
-        self.hold = Some((why.clone(), Instant::now()));
-        Some(why)
+        self.budget.over()
     }
 }
 
@@ -262,6 +268,7 @@ within the budget again. `delivery.reject_budget` in pipeline.yaml says what is 
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
     use std::sync::Arc;
 
     use super::{Guard, PAGE};
@@ -299,32 +306,62 @@ mod tests {
     fn the_reject_that_is_too_many_is_not_cut_and_comes_again_after_the_release() {
         let (guard, ledger) = guard();
         assert!(end(&guard, &ledger, 0, OutcomeKind::Reject));
-        let commit = ledger.lock().cut(10).unwrap();
+        let commit = guard.cut(10).unwrap();
         ledger.lock().committed(&commit);
         assert!(end(&guard, &ledger, 1, OutcomeKind::Reject));
-        assert!(guard.is_held() && ledger.lock().cut(10).is_none());
+        assert!(guard.cut(10).is_none() && guard.is_held() && guard.cut(10).is_none());
         assert!(guard.status().hold.unwrap().0.contains("100 %"));
         let again = ledger.lock().restart().unwrap();
         assert_eq!(again.iter().map(|(_, offset)| *offset).collect::<Vec<_>>(), [1]);
         assert!(guard.release(false));
         assert!(!guard.is_held() && !guard.release(false));
         assert!(end(&guard, &ledger, 1, OutcomeKind::Record));
-        assert_eq!(ledger.lock().cut(10).unwrap().groups[0].next_offset, 2);
+        assert_eq!(guard.cut(10).unwrap().groups[0].next_offset, 2);
     }
 
     #[test]
     fn accepted_rejects_are_cut_until_the_budget_is_kept_again() {
         let (guard, ledger) = guard();
-        (0..2).for_each(|offset| assert!(end(&guard, &ledger, offset, OutcomeKind::Reject)));
-        assert!(guard.is_held() && ledger.lock().restart().is_some());
+        let end_all = |offsets: Range<i64>, kind| {
+            for offset in offsets {
+                assert!(end(&guard, &ledger, offset, kind));
+            }
+        };
+        let next_offset = || {
+            let commit = guard.cut(100)?;
+            ledger.lock().committed(&commit);
+            Some(commit.groups[0].next_offset)
+        };
+        end_all(0..2, OutcomeKind::Reject);
+        assert!(next_offset().is_none() && guard.is_held() && ledger.lock().restart().is_some());
         assert!(guard.release(true));
-        (0..6).for_each(|offset| assert!(end(&guard, &ledger, offset, OutcomeKind::Reject)));
-        assert!(!guard.is_held() && guard.status().is_accepting);
-        (6..12).for_each(|offset| assert!(end(&guard, &ledger, offset, OutcomeKind::Record)));
+        end_all(0..6, OutcomeKind::Reject);
+        assert_eq!(next_offset(), Some(6));
+        assert!(guard.status().is_accepting);
+        end_all(6..12, OutcomeKind::Record);
+        assert_eq!(next_offset(), Some(12));
         assert!(!guard.status().is_accepting);
-        assert_eq!(ledger.lock().cut(100).unwrap().groups[0].next_offset, 12);
-        (12..20).for_each(|offset| assert!(end(&guard, &ledger, offset, OutcomeKind::Reject)));
-        assert!(guard.is_held());
+        end_all(12..20, OutcomeKind::Reject);
+        assert!(next_offset().is_none() && guard.is_held());
+    }
+
+    #[test]
+    fn deliveries_count_in_the_order_of_their_offsets() {
+        let (guard, ledger) = guard();
+        let open = |offset| ledger.lock().open(0, offset, 1).unwrap().ticket;
+        let tickets: Vec<_> = (0..8).map(open).collect();
+        let settle = |index: usize, kind, code| {
+            assert!(guard.settle(&tickets[index], outgoing(kind, code)));
+        };
+        // What is refused is done first: the model reads the others.
+        for index in 4..8 {
+            settle(index, OutcomeKind::Reject, RejectCode::PdfNoText.name());
+        }
+        assert!(guard.cut(100).is_none() && !guard.is_held());
+        for index in 0..4 {
+            settle(index, OutcomeKind::Record, "");
+        }
+        assert_eq!(guard.cut(100).unwrap().groups[0].next_offset, 8, "half is not above half");
     }
 
     #[test]

@@ -248,6 +248,20 @@ impl<T> Ledger<T> {
         true
     }
 
+    /// The outcomes of each delivery that [`Self::cut`] would take now, in its order.
+    pub fn ready(&self, deliveries_max: usize) -> impl Iterator<Item = &[T]> {
+        let books = self.cut_order().into_iter().filter_map(|partition| self.books.get(&partition));
+        books.flat_map(Book::ready).take(deliveries_max)
+    }
+
+    /// Partitions in the order in which they are cut.
+    fn cut_order(&self) -> Vec<Partition> {
+        let mut order = self.partitions();
+        let next = order.partition_point(|partition| *partition <= self.cut_after);
+        order.rotate_left(next);
+        order
+    }
+
     /// Takes the settled deliveries below the first open one of each partition, at most
     /// `deliveries_max` of them; `None` where there is nothing, or the flow is held. The caller ends the commit by
     /// [`Self::committed`], or keeps it and tries again; it must not cut another one before.
@@ -257,9 +271,7 @@ impl<T> Ledger<T> {
         }
         let mut groups = Vec::new();
         let mut room = deliveries_max;
-        let (low, high): (Vec<_>, Vec<_>) =
-            self.partitions().into_iter().partition(|partition| *partition <= self.cut_after);
-        for partition in high.into_iter().chain(low) {
+        for partition in self.cut_order() {
             let group = self.books.get_mut(&partition).and_then(|book| book.cut(room));
             let Some(group) = group else { continue };
             room -= group.deliveries_count;
@@ -441,6 +453,14 @@ impl InFlight {
 }
 
 impl<T> Book<T> {
+    /// Outcomes of the settled deliveries below the first open one.
+    fn ready(&self) -> impl Iterator<Item = &[T]> {
+        self.entries.iter().map_while(|entry| match &entry.state {
+            State::Settled(outcomes) => Some(outcomes.as_slice()),
+            State::Open | State::InCommit => None,
+        })
+    }
+
     fn cut(&mut self, deliveries_max: usize) -> Option<Group<T>> {
         let mut outcomes = Vec::new();
         let mut deliveries_count = 0;

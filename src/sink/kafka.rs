@@ -17,6 +17,7 @@ use crate::backoff::{self, Backoff};
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
+use crate::guard::Guard;
 use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{Commit, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
@@ -108,15 +109,15 @@ impl Kafka {
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
-    /// Calls `relieved` after each turn, in which less may have come to be in flight, and `waits`
-    /// with what output topics lack, and with nothing once they lack it no more.
+    /// `guard` says what is cut, and is told what output topics lack. Calls `relieved` after each
+    /// turn, in which less may have come to be in flight.
     pub fn run(
         mut self,
         shutdown: &Shutdown,
+        guard: &Guard,
         relieved: impl Fn(),
-        waits: impl Fn(Option<&str>),
     ) -> Result<(), Fault> {
-        self.await_topics(shutdown, &waits)?;
+        self.await_topics(shutdown, guard)?;
         let interval = Duration::from_millis(self.setup.delivery.commit_interval_ms);
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
@@ -128,10 +129,10 @@ impl Kafka {
             let wait = if is_draining { Duration::from_millis(10) } else { interval };
             let due = wait.saturating_sub(last.elapsed());
             self.ledger.wait(due, |in_flight| in_flight.settled_count >= deliveries_max);
-            let commit = self.ledger.lock().cut(deliveries_max);
+            let commit = guard.cut(deliveries_max);
             last = Instant::now();
             match commit {
-                Some(commit) => self.make_visible(commit, shutdown, &waits)?,
+                Some(commit) => self.make_visible(commit, shutdown, guard)?,
                 // Order: the source leaves first; until then it may still open a delivery.
                 None if is_draining && self.ledger.lock().partitions().is_empty() => {
                     return Ok(());
@@ -148,7 +149,7 @@ impl Kafka {
         &mut self,
         mut commit: Commit<Outgoing>,
         shutdown: &Shutdown,
-        waits: &impl Fn(Option<&str>),
+        guard: &Guard,
     ) -> Result<(), Fault> {
         let pipeline = self.setup.pipeline.clone();
         let since = Instant::now();
@@ -174,7 +175,7 @@ impl Kafka {
                 return Ok(());
             }
             shutdown.rest(backoff.pause());
-            self.await_topics(shutdown, waits)?;
+            self.await_topics(shutdown, guard)?;
         }
         failpoint::pass(Point::Committed);
         self.ledger.lock().committed(&commit);
@@ -355,24 +356,20 @@ impl Kafka {
 
     /// Waits until every output topic is there and takes messages as large as the pipeline's. What
     /// the brokers do not tell is left to the commit.
-    fn await_topics(
-        &self,
-        shutdown: &Shutdown,
-        waits: &impl Fn(Option<&str>),
-    ) -> Result<(), Fault> {
+    fn await_topics(&self, shutdown: &Shutdown, guard: &Guard) -> Result<(), Fault> {
         let Setup { connection, pipeline, output_topics, message_bytes_max, .. } = &self.setup;
         let topics =
             Topics { connection, names: output_topics, message_bytes_max: *message_bytes_max };
         let told = |fault: &Fault| {
             let error = fault.chain();
             tracing::error!(pipeline, error, "the flow waits and goes on by itself");
-            waits(Some(&error));
+            guard.waits("topics", Some(&error));
             // A drain has no time for what a person must mend.
             shutdown.stopped().is_none()
         };
         let ask = || topics.check(self.producer.client(), call_max(shutdown));
         backoff::persist(shutdown, told, ask)?;
-        waits(None);
+        guard.waits("topics", None);
         Ok(())
     }
 

@@ -302,10 +302,8 @@ impl Worker {
     ) {
         let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
         let (shutdown, relieved) = (self.shutdown.clone(), Arc::clone(&running));
-        let sink = self.supervised("sink", move || {
-            let waits = |what: Option<&str>| relieved.guard.waits("topics", what);
-            sink.run(&shutdown, || relieved.wake(), waits)
-        });
+        let sink = self
+            .supervised("sink", move || sink.run(&shutdown, &relieved.guard, || relieved.wake()));
         let (shutdown, health) = (self.shutdown.clone(), Arc::clone(health));
         let source = self.supervised("source", move || {
             source.run(
