@@ -23,10 +23,11 @@ from confluent_kafka.admin import AdminClient
 import decoding
 import shared
 
-POLL = int(os.environ.get("POLL", 64))
-WORKERS = int(os.environ.get("WORKERS", 0)) or len(os.sched_getaffinity(0))
-# Rows times their padded length in one call of the model.
-BATCH_TOKENS = int(os.environ.get("BATCH", 2048))
+WORKERS = len(os.sched_getaffinity(0))
+# Messages of a poll, as many as make this number of tokens: many short lines, or one contract.
+POLL_TOKENS, POLL_MAX = 8192, 1024
+# Rows times their padded length in one call of the model: one long window, or many short ones.
+BATCH_TOKENS = 256
 COMMIT_INTERVAL_S = 1.0
 IDLE_S = 0.05
 
@@ -119,6 +120,7 @@ class Worker:
             "enable.auto.offset.store": False,
         })
         self.batches, self.committed_at, self.started = deque(), time.monotonic(), False
+        self.poll = 1
 
     def assigned(self, consumer, partitions):
         consumer.assign(partitions)
@@ -128,6 +130,7 @@ class Worker:
         self.board.assigned[self.index] = len(partitions)
 
     def revoked(self, *_):
+        """Others go on from here, so nothing may be left behind."""
         self.commit(everything=True)
 
     def commit(self, everything=False):
@@ -143,6 +146,7 @@ class Worker:
         self.committed_at = time.monotonic()
 
     def work(self, polled):
+        """From messages to outputs on their way."""
         documents, pages, offsets = [], 0, {}
         for message in polled:
             if message.error():
@@ -158,6 +162,7 @@ class Worker:
             self.producer.produce(self.options.output, shared.record(document, found), on_delivery=batch.delivered)
         self.batches.append(batch)
         self.board.add(len(polled), tokens, pages)
+        self.poll = min(POLL_MAX, 1 + POLL_TOKENS * len(polled) // max(tokens, 1))
 
     def run(self):
         self.consumer.subscribe([self.options.input], on_assign=self.assigned, on_revoke=self.revoked)
@@ -165,7 +170,7 @@ class Worker:
             if not self.started and self.board.go.is_set():
                 self.started = True
                 self.consumer.resume(self.consumer.assignment())
-            polled = self.consumer.consume(num_messages=POLL, timeout=IDLE_S)
+            polled = self.consumer.consume(num_messages=self.poll, timeout=IDLE_S)
             if polled:
                 self.work(polled)
             self.producer.poll(0)
@@ -193,9 +198,9 @@ class Board:
 
 
 def process(index, options, board):
-    # The parent tells when to stop; a terminal's signal goes to all of a group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: board.stop.set())
+    # The parent tells when to stop; a signal may go to the whole group.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     # Dies with the parent, however that dies.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     Worker(index, options, board).run()
@@ -208,29 +213,28 @@ def partitions(options):
 
 def main():
     options = shared.arguments(__doc__.splitlines()[0]).parse_args()
+    total, ended = partitions(options), []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(143))
     board, context = Board(WORKERS), multiprocessing.get_context("spawn")
     workers = [context.Process(target=process, args=(at, options, board)) for at in range(WORKERS)]
     for worker in workers:
         worker.start()
-    ended = []
-    signal.signal(signal.SIGTERM, lambda *_: (ended.append(143), board.stop.set()))
-
-    total = partitions(options)
     while not board.stop.is_set():
         if any(worker.exitcode is not None for worker in workers):
             ended.append(1)
-            board.stop.set()
         shares = list(board.assigned)
         if not board.go.is_set() and min(shares) >= 0 and sum(shares) == total:
             print("ready", flush=True)
             board.go.set()
-        if board.done[0] >= options.count:
+        if ended or board.done[0] >= options.count:
             board.stop.set()
         time.sleep(0.01)
     for worker in workers:
         worker.join()
-    if ended or any(worker.exitcode for worker in workers):
-        sys.exit(ended[0] if ended else 1)
+    if any(worker.exitcode for worker in workers):
+        ended.append(1)
+    if ended:
+        sys.exit(ended[0])
     print(json.dumps(dict(zip(("messages", "tokens", "pages"), board.done))), flush=True)
 
 

@@ -77,8 +77,17 @@ def main():
         "group.id": options.group,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
+        # 32 long contracts may take longer than the default of 5 minutes, after which the group goes on without it.
+        "max.poll.interval.ms": 3_600_000,
     })
-    consumer.subscribe([options.input], on_assign=lambda *_: print("ready", flush=True))
+    ready = []
+
+    def assigned(*_):
+        if not ready:
+            print("ready", flush=True)
+        ready.append(True)
+
+    consumer.subscribe([options.input], on_assign=assigned)
 
     messages = pages = 0
     while messages < options.count:
