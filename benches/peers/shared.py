@@ -76,7 +76,7 @@ def documents(message, lines, read_pdf):
         text = value.decode("utf-8", errors="replace")
     if not lines:
         return [Document(name, text)], pages
-    rows = [line for line in text.splitlines() if line.strip()]
+    rows = [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
     return [Document(f"{name}-{at}", row) for at, row in enumerate(rows)], pages
 
 
