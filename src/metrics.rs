@@ -33,6 +33,13 @@ struct StageLabels {
     stage: &'static str,
 }
 
+/// Labels of work that was not needed.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SparedLabels {
+    pipeline: String,
+    reason: &'static str,
+}
+
 /// Labels of something that went one way or another.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct EventLabels {
@@ -71,6 +78,24 @@ impl Stage {
             Self::Infer => "infer",
             Self::Finish => "finish",
             Self::Commit => "commit",
+        }
+    }
+}
+
+/// Why the model need not run on a window.
+#[derive(Clone, Copy, Debug)]
+pub enum Spared {
+    /// No column of its document is filled by the model.
+    Unread,
+    /// The same window was scored before.
+    Cached,
+}
+
+impl Spared {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unread => "unread",
+            Self::Cached => "cached",
         }
     }
 }
@@ -130,6 +155,7 @@ pub struct Metrics {
     deliveries: Family<FlowLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     tokens: Family<FlowLabels, Counter>,
+    spared: Family<SparedLabels, Counter>,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     events: Family<EventLabels, Counter>,
     children: Counter,
@@ -149,6 +175,7 @@ impl Default for Metrics {
             deliveries: Family::default(),
             outcomes: Family::default(),
             tokens: Family::default(),
+            spared: Family::default(),
             stages: Family::new_with_constructor(seconds),
             events: Family::default(),
             children: Counter::default(),
@@ -170,7 +197,16 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("deliveries", "Kafka messages consumed", self.deliveries.clone());
         registry.register("outcomes", "Parts ended, by outcome and code", self.outcomes.clone());
-        registry.register("tokens", "Tokens given to the model", self.tokens.clone());
+        registry.register(
+            "tokens",
+            "Tokens given to the model, in windows, without padding",
+            self.tokens.clone(),
+        );
+        registry.register(
+            "tokens_spared",
+            "Likewise counted: tokens on which the model need not run, by reason",
+            self.spared.clone(),
+        );
         registry.register_with_unit(
             "stage",
             "Time a delivery spends in a stage",
@@ -228,9 +264,17 @@ impl Metrics {
         self.outcomes.get_or_create(&labels).inc();
     }
 
-    /// Counts tokens that go to the model.
-    pub fn inferred(&self, pipeline: &str, tokens: u64) {
+    /// Counts tokens that go to the model, overlaps and special ones included.
+    pub fn inferred(&self, pipeline: &str, tokens: usize) {
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
         self.tokens.get_or_create(&FlowLabels { pipeline: pipeline.to_owned() }).inc_by(tokens);
+    }
+
+    /// Counts tokens, likewise, that need not.
+    pub fn spared(&self, pipeline: &str, reason: Spared, tokens: usize) {
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
+        let labels = SparedLabels { pipeline: pipeline.to_owned(), reason: reason.name() };
+        self.spared.get_or_create(&labels).inc_by(tokens);
     }
 
     /// Notes how long a stage took.
@@ -280,13 +324,15 @@ impl Metrics {
 mod tests {
     use std::time::Duration;
 
-    use super::{FlowEvent, Level, Metrics, Stage};
+    use super::{FlowEvent, Level, Metrics, Spared, Stage};
 
     #[test]
     fn the_page_holds_what_was_counted() {
         let metrics = Metrics::default();
         metrics.delivered("p");
         metrics.ended("p", "reject", "PDF_INVALID");
+        metrics.inferred("p", 64);
+        metrics.spared("p", Spared::Cached, 32);
         metrics.took("p", Stage::Prepare, Duration::from_millis(3));
         metrics.happened("p", FlowEvent::Committed);
         metrics.level("p", Level::InFlightBytes, 17);
@@ -296,6 +342,8 @@ mod tests {
         for line in [
             "sluice_deliveries_total{pipeline=\"p\"} 1",
             "sluice_outcomes_total{pipeline=\"p\",outcome=\"reject\",code=\"PDF_INVALID\"} 1",
+            "sluice_tokens_total{pipeline=\"p\"} 64",
+            "sluice_tokens_spared_total{pipeline=\"p\",reason=\"cached\"} 32",
             "sluice_stage_seconds_count{pipeline=\"p\",stage=\"prepare\"} 1",
             "sluice_flow_events_total{pipeline=\"p\",event=\"committed\"} 1",
             "sluice_in_flight_bytes{pipeline=\"p\"} 17",

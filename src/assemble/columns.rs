@@ -29,6 +29,22 @@ pub(super) struct PlannedField {
     pub(super) attributes: Vec<PlannedAttribute>,
 }
 
+impl PlannedField {
+    /// Whether `unless` lets a text have values.
+    pub(super) fn is_asked(&self, text: &str) -> bool {
+        !self.unless.as_ref().is_some_and(|unless| unless.is_match(text))
+    }
+
+    /// Whether labels of the model give its values or what belongs to them.
+    pub(super) fn reads_model(&self) -> bool {
+        let is_by_label = matches!(self.source, Source::Labels(_) | Source::Head(_));
+        let is_of_label = |attribute: &PlannedAttribute| {
+            matches!(attribute.origin, Origin::Attached { .. } | Origin::Label(_))
+        };
+        is_by_label || self.attributes.iter().any(is_of_label)
+    }
+}
+
 /// Where the places of values come from.
 pub(super) enum Source {
     /// Findings of these labels.

@@ -29,8 +29,7 @@ pub(super) fn field(
     let mut read: Vec<FieldValue> = Vec::new();
     let mut places = Vec::new();
     let mut unread = Vec::new();
-    let is_asked =
-        !planned.unless.as_ref().is_some_and(|unless| unless.is_match(frame.text.as_str()));
+    let is_asked = planned.is_asked(frame.text.as_str());
     let marked = if is_asked { marks_of(planned, marks, frame) } else { Vec::new() };
     let is_wanted = |mark: &Mark| {
         mark.confidence >= planned.confidence_min && !is_left_out(planned, mark.span, frame)

@@ -8,6 +8,7 @@ use super::columns::{PlannedField, plan_fields};
 use super::sections::Headings;
 use crate::config::Labels;
 use crate::config::pipeline::{FieldSpec, FlagSpec};
+use crate::types::Text;
 
 /// What to make of which label. Built once per flow.
 pub struct Plan {
@@ -62,6 +63,13 @@ impl Plan {
     /// Names of the flags, in the order in which they are published.
     pub fn flag_names(&self) -> impl Iterator<Item = &str> {
         self.flags.iter().map(|flag| flag.name.as_str())
+    }
+
+    /// Whether a column of `text` can come from the model: there are flags, or columns that read a
+    /// label and whose `unless` does not match.
+    pub fn reads_model(&self, text: &Text) -> bool {
+        !self.flags.is_empty()
+            || self.fields.iter().any(|field| field.reads_model() && field.is_asked(text.as_str()))
     }
 
     pub(super) fn fields(&self) -> &[PlannedField] {
@@ -147,6 +155,7 @@ mod tests {
     use super::{Plan, flag_name};
     use crate::assemble::fixture::clauses;
     use crate::config::pipeline::{FieldKind, FieldSpec, FlagSpec};
+    use crate::types::Text;
 
     fn field(name: &str, label: &str, kind: FieldKind, near: Option<&str>) -> FieldSpec {
         FieldSpec { near: near.map(str::to_owned), ..FieldSpec::new(name, label, kind) }
@@ -173,6 +182,29 @@ mod tests {
             flag_name("Unlimited/All-You-Can-Eat-License"),
             "unlimited_all_you_can_eat_license"
         );
+    }
+
+    #[test]
+    fn a_text_none_of_whose_columns_is_a_label_s_needs_no_model() {
+        let parties = FieldSpec {
+            unless: Some(r"\A\d{4}-".to_owned()),
+            ..field("parties", "Parties", FieldKind::Text, None)
+        };
+        let pattern = FieldSpec {
+            label: None,
+            patterns: vec!["[0-9]+".to_owned()],
+            ..field("code", "", FieldKind::Text, None)
+        };
+        let reads = |fields: &[FieldSpec], flags: Option<&FlagSpec>, text: &str| {
+            let plan = Plan::new(fields, &BTreeMap::new(), flags, &clauses(&["Parties"])).unwrap();
+            plan.reads_model(&Text::from_pages([text.to_owned()]))
+        };
+        let both = [parties.clone(), pattern.clone()];
+        assert!(reads(&both, None, "replaced pump 7"));
+        assert!(!reads(&both, None, "2026-01-01 pump 7"));
+        assert!(!reads(&[pattern], None, "replaced pump 7"));
+        let flags = flags("clauses", &[]);
+        assert!(reads(&both, Some(&flags), "2026-01-01 pump 7"), "flags are of every text");
     }
 
     #[test]

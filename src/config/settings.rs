@@ -199,6 +199,10 @@ pub struct Compute {
     /// Threads that run the model, each with a session of its own [default: one per core]
     #[arg(long, env = "SLUICE_INFERENCE_THREADS", value_name = "COUNT")]
     pub inference_threads: Option<NonZeroUsize>,
+    /// Most bytes of scores that are kept for windows of text that come again, over all models; 0
+    /// keeps none
+    #[arg(long, env = "SLUICE_CACHE_BYTES", value_name = "BYTES", default_value_t = 33_554_432)]
+    pub cache_bytes: usize,
     /// Child processes that read PDF [default: one per core]
     #[arg(long, env = "SLUICE_TEXT_CHILDREN", value_name = "COUNT")]
     pub text_children: Option<NonZeroUsize>,

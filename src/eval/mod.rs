@@ -162,6 +162,7 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     let pool = Pool::start(Setup {
         bundles: vec![Arc::clone(&bundle)],
         thread_count: args.compute.inference_threads(),
+        cache_bytes: args.compute.cache_bytes,
         device: args.compute.device,
         library: args.compute.onnxruntime()?,
     })?;

@@ -2,9 +2,11 @@
 //!
 //! Windows of all documents, partitions and flows share the threads by the tokens that they have
 //! been served; windows of one document run side by side. One window is one call
-//! ([`Session::scores`] says why), so that a document gives the same bits in any company.
+//! ([`Session::scores`] says why), so that a document gives the same bits in any company, and a
+//! window that was scored before need not be again.
 //! Deliberately keeps no document: a job's windows come in, its scores go out.
 
+mod cache;
 mod classes;
 mod entities;
 mod job;

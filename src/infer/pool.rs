@@ -11,6 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::cache::{Cache, Key};
 use super::job::{Answer, Done, Job, Open};
 use super::processor::cpu_class;
 use super::session::{RowScores, RunError, Runtime, Session};
@@ -31,6 +32,8 @@ pub struct Setup {
     pub device: Device,
     /// The shared library of ONNX Runtime (`ORT_DYLIB_PATH`).
     pub library: PathBuf,
+    /// Most bytes of scores that are kept for windows that come again; 0: none.
+    pub cache_bytes: usize,
 }
 
 /// What runs the models, for the provenance of records.
@@ -61,12 +64,14 @@ pub struct Usage {
 struct Task {
     job: Arc<Open>,
     window: usize,
+    /// Under which its scores are kept.
+    key: Option<Key>,
 }
 
 /// What threads and handles share.
-#[derive(Default)]
 struct Shared {
     queue: FairQueue<Task>,
+    cache: Cache,
     window_count: AtomicU64,
     token_count: AtomicU64,
     busy_us: AtomicU64,
@@ -108,7 +113,14 @@ impl Pool {
             })
             .collect::<Result<Vec<_>, Fault>>()?;
         let loader = Arc::new(Loader { runtime, models, device: setup.device });
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            queue: FairQueue::default(),
+            cache: Cache::new(setup.cache_bytes),
+            window_count: AtomicU64::new(0),
+            token_count: AtomicU64::new(0),
+            busy_us: AtomicU64::new(0),
+            is_failed: AtomicBool::new(false),
+        });
         let count = setup.thread_count.max(1);
         let (ready, warm) = sync_channel(count);
         let mut pool = Self { shared, engine, threads: Vec::with_capacity(count) };
@@ -174,10 +186,11 @@ impl Drop for Pool {
 }
 
 impl Handle {
-    /// Queues `job`. Never blocks: what is in flight is bounded where documents are admitted
-    /// (`limits.in_flight_tokens_max`). On a closed pool the job ends as cancelled at once.
-    pub fn submit(&self, job: Job) {
-        self.enqueue(job, Point::Inferred);
+    /// Queues `job`. What is in flight is bounded where documents are admitted
+    /// (`limits.in_flight_tokens_max`). On a closed pool the job ends as cancelled at once; where
+    /// all its windows are known, it is answered here. Gives the tokens of the windows that are.
+    pub fn submit(&self, job: Job) -> usize {
+        self.enqueue(job, Point::Inferred)
     }
 
     /// Queues the run of a [`blank`] window, to learn whether the model works at all. `done` is
@@ -187,21 +200,36 @@ impl Handle {
         self.enqueue(Job { flow, model, windows, cancelled, done }, Point::Controlled);
     }
 
-    fn enqueue(&self, job: Job, point: Point) {
+    fn enqueue(&self, job: Job, point: Point) -> usize {
         let flow = job.flow;
         let open = Arc::new(Open::new(job, point));
         if open.windows.is_empty() {
             open.end(Answer::Scores(Vec::new()));
         }
+        let mut known_tokens = 0;
         for (window, chunk) in open.windows.iter().enumerate() {
+            // A control is to run.
+            let is_kept = point != Point::Controlled;
+            let key = is_kept.then(|| self.shared.cache.key(open.model, chunk)).flatten();
+            if let Some(known) = key.and_then(|key| self.shared.cache.get(&key)) {
+                known_tokens += chunk.ids.len();
+                open.keep(scores_of(window, known));
+                continue;
+            }
             let cost = u64::try_from(chunk.padded_tokens).unwrap_or(u64::MAX);
-            let task = Task { job: Arc::clone(&open), window };
+            let task = Task { job: Arc::clone(&open), window, key };
             if self.shared.queue.push(flow, cost, task).is_err() {
                 open.end(Answer::Cancelled);
-                return;
+                break;
             }
         }
+        known_tokens
     }
+}
+
+/// The scores of a job's window.
+fn scores_of(window: usize, RowScores { logits, classes }: RowScores) -> WindowScores {
+    WindowScores { window, logits, classes }
 }
 
 /// Name of a device in the provenance of records.
@@ -312,8 +340,11 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
     shared.token_count.fetch_add(tokens, Ordering::Relaxed);
     match result {
         Ok(Ok(rows)) => {
-            let RowScores { logits, classes } = rows.into_iter().next().unwrap_or_default();
-            task.job.keep(WindowScores { window: task.window, logits, classes });
+            let scores = rows.into_iter().next().unwrap_or_default();
+            if let Some(key) = task.key {
+                shared.cache.keep(key, &scores);
+            }
+            task.job.keep(scores_of(task.window, scores));
         }
         Ok(Err(error)) => refuse(RejectCode::InferFailed, format!("running the model: {error}")),
         Err(_panic) => refuse(RejectCode::InternalPanic, "running the model panicked".to_owned()),

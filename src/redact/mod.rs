@@ -81,6 +81,11 @@ pub struct Redacted {
 }
 
 impl Redactor {
+    /// Whether labels of the model tell of identifiers.
+    pub fn reads_model(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
     /// A redactor by `spec`, for a model with `labels` (index, name, kind of those that identify)
     /// and a pipeline with `fields`.
     pub fn new(

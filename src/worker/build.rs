@@ -84,6 +84,7 @@ pub fn build(
     let pool = infer::Pool::start(infer::Setup {
         bundles,
         thread_count: compute.inference_threads(),
+        cache_bytes: compute.cache_bytes,
         device: compute.device,
         library: compute.onnxruntime()?,
     })?;

@@ -23,9 +23,9 @@ use crate::sink::codec::Codec;
 use crate::sink::schemas::Schemas;
 use crate::text::{self, Reader};
 use crate::types::{
-    Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome, Provenance,
-    Reason, Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive, Shown,
-    Text, WindowScores, record_id,
+    Chunk, Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome,
+    Provenance, Reason, Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
+    Shown, Text, WindowScores, record_id,
 };
 use crate::validate::Rules;
 
@@ -34,13 +34,23 @@ pub struct Pending {
     document_id: String,
     identifiers: Vec<Identifier>,
     text: Text,
-    /// The windows for the model.
-    pub chunks: Chunks,
+    chunks: Chunks,
+    /// Whether anything of what leaves comes from the model.
+    is_read: bool,
     provenance: Provenance,
     sent: Option<Timestamp>,
 }
 
 impl Pending {
+    /// The windows for the model, none where nothing would be read of what it says, and the tokens of
+    /// those that are spared so.
+    pub fn windows(&self) -> (Arc<Vec<Chunk>>, usize) {
+        if self.is_read {
+            return (Arc::clone(&self.chunks.windows), 0);
+        }
+        (Arc::default(), self.chunks.windows.iter().map(|window| window.ids.len()).sum())
+    }
+
     /// What it counts for in `limits.in_flight_tokens_max`: its tokens, and where these are long, one
     /// for each so many bytes of its text.
     pub(super) fn tokens_held(&self) -> usize {
@@ -177,6 +187,7 @@ impl Engine {
             Ok(chunks) => Prepared::Pending(Box::new(Pending {
                 document_id: document.id.clone(),
                 identifiers: document.identifiers.clone(),
+                is_read: self.reads_model(&text),
                 text,
                 chunks,
                 provenance,
@@ -185,10 +196,19 @@ impl Engine {
         })
     }
 
+    /// Whether what the model says of `text` can change what leaves.
+    fn reads_model(&self, text: &Text) -> bool {
+        self.plan.reads_model(text) || self.redactor.as_ref().is_some_and(Redactor::reads_model)
+    }
+
     /// Judges one document by what the model said of it.
     pub fn finish(&self, pending: Pending, scores: &[WindowScores]) -> Outcome {
-        let Pending { document_id, identifiers, text, chunks, provenance, sent } = pending;
-        let (findings, flags) = infer::findings(scores, &chunks, &text, self.bundle());
+        let Pending { document_id, identifiers, text, chunks, is_read, provenance, sent } = pending;
+        let (findings, flags) = if is_read {
+            infer::findings(scores, &chunks, &text, self.bundle())
+        } else {
+            (Vec::new(), Vec::new())
+        };
         let extraction = match assemble::assemble(&findings, &flags, &text, sent, &self.plan) {
             Ok(extraction) => extraction,
             Err(reject) => return Outcome::Reject(reject),

@@ -19,7 +19,7 @@ use crate::error::{Fault, FaultClass};
 use crate::guard::Guard;
 use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{Reservation, SharedLedger, Ticket};
-use crate::metrics::{Level, Metrics, Stage};
+use crate::metrics::{Level, Metrics, Spared, Stage};
 use crate::queue::{FairQueue, FlowId};
 use crate::route::{Origin, Payload, Router};
 use crate::shutdown::{Shutdown, Stop};
@@ -360,12 +360,11 @@ impl Running {
         pending: Pending,
         is_second: bool,
     ) {
-        let tokens = pending.chunks.tokens.len();
-        self.shared.metrics.inferred(self.pipeline(), u64::try_from(tokens).unwrap_or(u64::MAX));
         let tokens = pending.tokens_held();
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
         self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
-        let windows = Arc::clone(&pending.chunks.windows);
+        let (windows, unread) = pending.windows();
+        let all: usize = windows.iter().map(|window| window.ids.len()).sum();
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(finished) = finished else { return };
         let work = Arc::clone(work);
@@ -375,14 +374,13 @@ impl Running {
             // A closed channel means that the worker ends.
             drop(finished.send(Finished { work, which, pending, answer, is_second, submitted }));
         };
-        let model = self.engine.model;
-        self.shared.infer.submit(Job {
-            flow: self.id,
-            model,
-            windows,
-            cancelled,
-            done: Box::new(done),
-        });
+        let (flow, model) = (self.id, self.engine.model);
+        let job = Job { flow, model, windows, cancelled, done: Box::new(done) };
+        let cached = self.shared.infer.submit(job);
+        let (pipeline, metrics) = (self.pipeline(), &self.shared.metrics);
+        metrics.inferred(pipeline, all - cached);
+        metrics.spared(pipeline, Spared::Cached, cached);
+        metrics.spared(pipeline, Spared::Unread, unread);
     }
 
     /// Ends [`Self::wait_all`] and [`Self::fetch_all`], and [`Self::finish_all`] once the model has

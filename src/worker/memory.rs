@@ -42,13 +42,15 @@ pub struct Bound {
     pub children_bytes: u64,
 }
 
-/// How many threads of each kind serve all flows.
+/// What serves all flows: threads of each kind, and what these keep.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads {
     /// Those that prepare, each with a text child.
     pub prepare_count: usize,
     /// Those that own sessions, each with every model.
     pub session_count: usize,
+    /// Scores that they keep.
+    pub cache_bytes: usize,
 }
 
 /// The bound for `flows` on these threads. `model_bytes` tells the size of a flow's model file.
@@ -71,6 +73,7 @@ pub fn bound<'a>(
     // The files are kept, too: sessions are opened from them.
     let files: u64 = models.values().sum();
     held += session * bytes(threads.session_count) + files + preparing * prepare;
+    held += bytes(threads.cache_bytes);
     Bound {
         worker_bytes: held / 100 * (100 + ALLOCATOR_PERCENT),
         children_bytes: child.saturating_mul(prepare),
@@ -120,7 +123,7 @@ mod tests {
     use crate::config::fixture::{GOOD, folder};
     use crate::config::{Flow, load};
 
-    const THREADS: Threads = Threads { prepare_count: 2, session_count: 2 };
+    const THREADS: Threads = Threads { prepare_count: 2, session_count: 2, cache_bytes: 32 << 20 };
 
     fn flow(extra: &str) -> Flow {
         let root = folder(&format!("{GOOD}{extra}"));
@@ -145,6 +148,8 @@ mod tests {
             let saved = usual.worker_bytes - lower.worker_bytes;
             assert!(saved >= least_bytes, "{extra} saves {saved}");
         }
+        let lower = of("", Threads { cache_bytes: 0, ..THREADS });
+        assert!(usual.worker_bytes - lower.worker_bytes >= 32 << 20);
         let lower = of("text:\n  memory_bytes_max: 536870912\n", THREADS);
         assert_eq!((usual.children_bytes, lower.children_bytes), (2 << 30, 1 << 30));
     }

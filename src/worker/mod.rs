@@ -346,6 +346,7 @@ fn memory_bound(settings: &Settings, engines: &[Engine]) -> Bound {
     let threads = memory::Threads {
         prepare_count: settings.compute.text_children(),
         session_count: settings.compute.inference_threads(),
+        cache_bytes: settings.compute.cache_bytes,
     };
     // A model that is gone by now was read before.
     let size =

@@ -214,6 +214,7 @@ fn every_head_gives_the_same_findings_in_any_company() {
         thread_count: 2,
         device: Device::Cpu,
         library: library(),
+        cache_bytes: 0,
     };
     let pool = Pool::start(setup).map_err(|fault| fault.chain()).unwrap();
     let submit = |model: usize, chunks: &Chunks| {

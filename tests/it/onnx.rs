@@ -45,8 +45,11 @@ fn start(
     device: Device,
     library: PathBuf,
 ) -> Result<Pool, String> {
+    // Without a cache, so that the model runs on what was there before.
+    let cache_bytes = 0;
     let bundles = vec![Arc::clone(bundle)];
-    Pool::start(Setup { bundles, thread_count, device, library }).map_err(|fault| fault.chain())
+    Pool::start(Setup { bundles, thread_count, device, library, cache_bytes })
+        .map_err(|fault| fault.chain())
 }
 
 impl Rig {
@@ -110,6 +113,28 @@ fn contract(seed: usize, clause_count: usize) -> String {
         text.extend([format!("{}. {clause}", index + 1), "\n\n".to_owned()]);
     }
     text
+}
+
+#[test]
+fn windows_that_come_again_are_not_run_and_score_the_same_bits() {
+    let rig = &*RIG;
+    let chunks = rig.chunks(&contract(3, 40));
+    let windows = || Arc::clone(&chunks.windows);
+    let expected = bits(&scores(&rig.submit(windows(), 0)));
+    let pool = Pool::start(Setup {
+        bundles: vec![Arc::clone(&rig.bundle)],
+        thread_count: 2,
+        device: Device::Cpu,
+        library: library(),
+        cache_bytes: 16 << 20,
+    });
+    let pool = pool.map_err(|fault| fault.chain()).unwrap();
+    for _ in 0..2 {
+        let receiver = submit(&pool.handle(), windows(), FlowId(0), Arc::default());
+        assert!(bits(&scores(&receiver)) == expected);
+        let run_count = usize::try_from(pool.usage().window_count).unwrap();
+        assert_eq!(run_count, chunks.windows.len(), "once each");
+    }
 }
 
 #[test]
