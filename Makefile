@@ -9,6 +9,8 @@ MINUTES ?= 20
 INPUTS ?= 10000
 SEED ?=
 FAULT ?=
+ROUNDS ?= 3
+WORKLOAD ?=
 DENY_VERSION := 0.20.2
 DENY := .runtime/deny-$(DENY_VERSION)/bin/cargo-deny
 SBOM_VERSION := 0.5.9
@@ -80,8 +82,11 @@ servers: ## fetch Apache Kafka and Apicurio Registry for the tests into .runtime
 	$(call need,mvn --version,mvn is missing,maven)
 	@scripts/fetch-servers
 
-bench: tools runtime ## the benchmarks of benches/
-	cargo bench --locked
+bench: tools runtime servers ## the table of benches/README.md, DATA=DIR ROUNDS=3 WORKLOAD=all, and the rooms alone
+	@[ -d '$(DATA)' ] || { echo "make bench: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
+	benches/peers/install
+	cargo bench --locked --bench table -- "$$(cd '$(DATA)' && pwd)" --rounds $(ROUNDS) $(if $(WORKLOAD),--only '$(WORKLOAD)') --peers --latency
+	cargo bench --locked --bench rooms
 
 check-pipelines: tools runtime ## sluice check and sluice test on every folder of pipelines/
 	@cargo build --locked --release

@@ -56,7 +56,7 @@ fn all_marked() -> Vec<Marked> {
 
 #[test]
 fn entries_of_a_log_let_no_identifier_out_by_any_way() {
-    let ways = outputs(&Flow::shipped("incident-logs", None, REDACT), &case());
+    let ways = outputs(&Flow::shipped("incident-logs", 1, None, REDACT), &case());
     assert_clean("incident-logs", &ways, &all_marked());
     let records = &ways[0].1;
     let is_there =
@@ -66,6 +66,6 @@ fn entries_of_a_log_let_no_identifier_out_by_any_way() {
 
 #[test]
 fn without_redaction_the_same_search_finds_every_identifier_of_the_log() {
-    let ways = outputs(&Flow::shipped("incident-logs", None, ""), &case());
+    let ways = outputs(&Flow::shipped("incident-logs", 1, None, ""), &case());
     assert_marked(&ways, &all_marked(), &owned(&BODY));
 }

@@ -352,7 +352,7 @@ fn all_marked() -> Vec<Marked> {
 
 #[test]
 fn the_shipped_notes_pipeline_lets_no_identifier_out_by_any_way() {
-    let ways = outputs(&Flow::shipped("clinical-notes", None, ""), &case());
+    let ways = outputs(&Flow::shipped("clinical-notes", 1, None, ""), &case());
     assert_clean("clinical-notes", &ways, &all_marked());
     let texts: Vec<String> = ways
         .iter()
@@ -367,7 +367,7 @@ fn the_shipped_notes_pipeline_lets_no_identifier_out_by_any_way() {
 
 #[test]
 fn without_its_section_the_same_search_finds_every_identifier_of_the_notes() {
-    let ways = outputs(&Flow::shipped("clinical-notes", Some("redact"), ""), &case());
+    let ways = outputs(&Flow::shipped("clinical-notes", 1, Some("redact"), ""), &case());
     assert_marked(&ways, &all_marked(), &of_bodies());
 }
 

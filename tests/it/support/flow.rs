@@ -130,11 +130,17 @@ impl Flow {
         Self::build(&Spec { partitions, output_partitions, extra, input, ..usual })
     }
 
-    /// The shipped pipeline of that folder with Avro output on one partition, without the section
-    /// `without` of its file.
-    pub(crate) fn shipped(pipeline: &str, without: Option<&str>, extra: &str) -> Self {
-        let usual = Spec::usual(kafka::brokers());
-        Self::build(&Spec { pipeline, name: pipeline, format: "avro", extra, without, ..usual })
+    /// The shipped pipeline of that folder with Avro output on so many partitions, without the
+    /// section `without` of its file.
+    pub(crate) fn shipped(
+        pipeline: &str,
+        partitions: i32,
+        without: Option<&str>,
+        extra: &str,
+    ) -> Self {
+        let (name, output_partitions) = (pipeline, partitions);
+        let usual = Spec { partitions, output_partitions, ..Spec::usual(kafka::brokers()) };
+        Self::build(&Spec { pipeline, name, format: "avro", extra, without, ..usual })
     }
 
     /// Likewise with JSON output, `claims` as more lines of `input`, and `extra` behind it all.

@@ -1,0 +1,158 @@
+//! What the rooms and leaves between text and Kafka take, on the largest text sample of the contracts pipeline.
+//!
+//! `cargo bench --bench rooms`. Time a call; against the model's 30 ms for a window of 256 tokens all of it should be little.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a bench that cannot go on ends; its macros make functions without docs"
+)]
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sluice::assemble::assemble;
+use sluice::chunk::{Tokenizer, chunk};
+use sluice::config::{self, Flow};
+use sluice::ledger::Ledger;
+use sluice::queue::{FairQueue, FlowId};
+use sluice::sink::codec::{Codec, Form};
+use sluice::types::{
+    Chunks, Digest, Extraction, Finding, FlagScore, Position, Provenance, Record, Span, Text,
+};
+use sluice::worker::{output_schemas, plan};
+
+/// Deliveries or windows of one round.
+const ROUND: usize = 1_000;
+
+fn flow() -> Flow {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/contracts");
+    config::load(&folder).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn text(flow: &Flow) -> Text {
+    let samples = std::fs::read_dir(flow.dir.join("samples")).expect("the samples");
+    let texts = samples.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        (path.extension()? == "txt").then(|| std::fs::read_to_string(path).ok())?
+    });
+    Text::from_pages([texts.max_by_key(String::len).expect("a text sample")])
+}
+
+fn chunks(flow: &Flow, text: &Text) -> Chunks {
+    let tokenizer =
+        Tokenizer::load(&flow.bundle).unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    chunk(text, &tokenizer, &flow.bundle, usize::MAX)
+        .unwrap_or_else(|reject| panic!("{}", reject.code))
+}
+
+/// A finding on every fortieth token, of one label after the other, and every flag.
+fn marked(flow: &Flow, chunks: &Chunks) -> (Vec<Finding>, Vec<FlagScore>) {
+    let count = config::Labels::from(&flow.bundle).names().len();
+    let spans = chunks.tokens.windows(4).step_by(40).enumerate();
+    let findings = spans.map(|(number, tokens)| {
+        let span = Span { start: tokens[0].start, end: tokens[3].end };
+        Finding { label: number % count, span, confidence: 0.75 }
+    });
+    let flags =
+        (0..count).map(|label| FlagScore { label, confidence: 0.25, is_present: label % 2 == 0 });
+    (findings.collect(), flags.collect())
+}
+
+fn extraction(flow: &Flow, text: &Text) -> impl Fn() -> Extraction {
+    let (findings, flags) = marked(flow, &chunks(flow, text));
+    let plan = plan(flow).unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    move || {
+        assemble(&findings, &flags, text, None, &plan)
+            .unwrap_or_else(|reject| panic!("{}", reject.code))
+    }
+}
+
+fn record(flow: &Flow, extraction: Extraction) -> Record {
+    let nothing = Digest::of(b"");
+    let name = flow.pipeline.name.clone();
+    let provenance = Provenance {
+        pipeline: name.clone(),
+        pipeline_revision: flow.pipeline.revision.clone(),
+        config_digest: flow.config_digest,
+        schema_digest: nothing,
+        model: flow.bundle.name.clone(),
+        model_revision: flow.bundle.revision.clone(),
+        model_digest: flow.bundle.model_digest,
+        tokenizer_digest: flow.bundle.tokenizer_digest,
+        thresholds_digest: flow.bundle.manifest_digest,
+        sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
+        text_engine: "none".to_owned(),
+        onnxruntime_version: "none".to_owned(),
+        provider: "cpu".to_owned(),
+        cpu_class: "none".to_owned(),
+        redaction_key: None,
+        document_digest: nothing,
+        document_uri: None,
+        text_digest: Some(nothing),
+        position: Position { topic: Arc::from("bench"), partition: 0, offset: 0 },
+        part: 0,
+    };
+    let (id, document_id, redactions) = (name.clone(), name, Vec::new());
+    Record { id, document_id, extraction, redactions, provenance }
+}
+
+fn rooms(bench: &mut Criterion) {
+    let flow = flow();
+    let text = text(&flow);
+    let bytes = u64::try_from(text.as_str().len()).expect("a size");
+    let tokenizer =
+        Tokenizer::load(&flow.bundle).unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    let mut group = bench.benchmark_group("document");
+    group.throughput(Throughput::Bytes(bytes));
+    group.bench_function("chunk", |bench| {
+        bench.iter(|| chunk(black_box(&text), &tokenizer, &flow.bundle, usize::MAX).is_ok());
+    });
+    let assembled = extraction(&flow, &text);
+    group.bench_function("assemble", |bench| bench.iter(|| black_box(assembled())));
+    let plan = plan(&flow).unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    let schemas = output_schemas(&flow, &plan).unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    let codec = Codec::new(Arc::new(schemas), Form::SingleObject);
+    let codec = codec.unwrap_or_else(|fault| panic!("{}", fault.chain()));
+    let record = record(&flow, assembled());
+    group.bench_function("avro", |bench| {
+        bench.iter(|| codec.record(black_box(&record)).expect("a record that fits").len());
+    });
+    group.finish();
+}
+
+fn leaves(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("thousand");
+    group.bench_function("queue", |bench| {
+        bench.iter(|| {
+            let queue = FairQueue::default();
+            for number in 0..ROUND {
+                let flow = FlowId(u64::try_from(number % 4).expect("a small number"));
+                queue.push(flow, 256, number).expect("an open queue");
+            }
+            (0..ROUND).filter_map(|_| queue.pop(|_| true)).sum::<usize>()
+        });
+    });
+    group.bench_function("ledger", |bench| {
+        bench.iter(|| {
+            let mut ledger = Ledger::default();
+            ledger.assign(0);
+            for offset in (0..).take(ROUND) {
+                let opened = ledger.open(0, offset, 100).expect("a lease");
+                assert!(ledger.settle(&opened.ticket, vec![offset], 100), "the lease lives");
+            }
+            while let Some(commit) = ledger.cut(100) {
+                ledger.committed(&commit);
+            }
+            ledger.in_flight().deliveries_count
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, rooms, leaves);
+criterion_main!(benches);

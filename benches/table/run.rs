@@ -1,0 +1,86 @@
+//! `workload -> time`, by a worker on a real Kafka, seen from outside.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::corpus::Workload;
+use crate::support::flow::Flow;
+use crate::support::kafka;
+use crate::support::process::Process;
+use crate::support::wait_for;
+use crate::usage::{Usage, Watch};
+
+/// Longest wait for a run.
+pub const LONG: Duration = Duration::from_mins(30);
+/// Partitions of the input.
+pub const PARTITIONS: i32 = 4;
+
+/// One run of a workload.
+pub struct Run {
+    /// From ready to the last commit.
+    pub seconds: f64,
+    /// From the start to ready.
+    pub ready_seconds: f64,
+    /// What it used meanwhile.
+    pub usage: Usage,
+}
+
+/// Runs a worker over all messages.
+pub fn worker(workload: &Workload) -> Run {
+    let flow = Flow::shipped(workload.pipeline, PARTITIONS, None, "");
+    let positions = kafka::produce(&flow.input, &workload.inputs);
+    let begun = Instant::now();
+    let mut worker = flow.worker("bench", &[]);
+    await_joined(&mut worker);
+    let run = measure(&worker, begun, &flow.group, &flow.input, &positions);
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    run
+}
+
+/// Waits until the worker has its partitions.
+pub fn await_joined(worker: &mut Process) {
+    wait_for("assigned partitions", LONG, || {
+        assert!(worker.exited().is_none(), "{}", worker.tail());
+        worker.stderr().contains("partitions assigned").then_some(())
+    });
+}
+
+/// Measures from now until the group has committed all that stands at these positions.
+pub fn measure(
+    process: &Process,
+    begun: Instant,
+    group: &str,
+    topic: &str,
+    positions: &[(i32, i64)],
+) -> Run {
+    let ready = Instant::now();
+    let watch = Watch::start(process.id());
+    let mut config = kafka::client();
+    config.set("group.id", group);
+    let consumer: BaseConsumer = kafka::create(&config);
+    let ends = positions.iter().fold(
+        std::collections::BTreeMap::new(),
+        |mut ends, (partition, offset)| {
+            ends.insert(*partition, *offset + 1);
+            ends
+        },
+    );
+    let mut asked = TopicPartitionList::new();
+    for partition in ends.keys() {
+        asked.add_partition(topic, *partition);
+    }
+    wait_for("the last commit", LONG, || {
+        let committed = consumer.committed_offsets(asked.clone(), Duration::from_secs(30)).ok()?;
+        let is_done = |(partition, end): (&i32, &i64)| {
+            committed
+                .find_partition(topic, *partition)
+                .is_some_and(|it| it.offset() == Offset::Offset(*end))
+        };
+        ends.iter().all(is_done).then_some(())
+    });
+    let seconds = ready.elapsed().as_secs_f64();
+    Run { seconds, ready_seconds: ready.duration_since(begun).as_secs_f64(), usage: watch.end() }
+}
