@@ -164,16 +164,16 @@ impl Maker {
 }
 
 /// What to do where the cluster makes no topic.
-const fn remedy(code: RDKafkaErrorCode) -> &'static str {
-    match code {
-        RDKafkaErrorCode::InvalidReplicationFactor => {
-            " (lower `--replication-factor`: there are fewer brokers)"
-        }
-        RDKafkaErrorCode::TopicAuthorizationFailed
-        | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            " (grant this client the right to create it)"
-        }
-        _ => "",
+fn remedy(code: RDKafkaErrorCode) -> &'static str {
+    let is_forbidden =
+        [RDKafkaErrorCode::TopicAuthorizationFailed, RDKafkaErrorCode::ClusterAuthorizationFailed]
+            .contains(&code);
+    if code == RDKafkaErrorCode::InvalidReplicationFactor {
+        " (lower `--replication-factor`: there are fewer brokers)"
+    } else if is_forbidden {
+        " (grant this client the right to create it)"
+    } else {
+        ""
     }
 }
 
