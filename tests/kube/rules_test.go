@@ -339,6 +339,24 @@ func TestTheSchemaIsComplete(t *testing.T) {
 	walk("", top, values)
 }
 
+func TestTheChartNamesTheProgramsVersion(t *testing.T) {
+	version := func(file, pattern string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(pattern).FindStringSubmatch(string(text))
+		if found == nil {
+			t.Fatalf("%s names no version", file)
+		}
+		return found[1]
+	}
+	program := version(root+"/Cargo.toml", `(?m)^version = "(.*)"`)
+	if named := version(chart+"/Chart.yaml", `(?m)^appVersion: "(.*)"`); named != program {
+		t.Errorf("helm/sluice/Chart.yaml: appVersion: %s, and Cargo.toml has %s", named, program)
+	}
+}
+
 func TestBacklogIsWeighedInTokens(t *testing.T) {
 	text := mustRender(t, of("{ partitions: 12, autoscaling: { by: keda, min: 0, tokensPerDelivery: 20000 } }"))
 	for _, one := range objects(t, text) {
