@@ -118,7 +118,7 @@ func TestTheBacklogIsInTokens(t *testing.T) {
 		{"contracts", pod("a", "100x60", "0+20000x60", "0+1x60", "0x60", "5000x60"), []float64{2_005_000}},
 		{"as many notes", pod("a", "100x60", "0+60x60", "0+1x60", "0x60", "0x60"), []float64{6_000}},
 		{"two pods", pod("a", "100x60", "0+200x60", "0+1x60", "0x60", "0x60") + pod("b", "50x60", "0+400x60", "0+1x60", "0x60", "7x60"), []float64{45_007}},
-		// 61 of the last hour's are in flight beside 60 that are done: these alone have shown what they cost.
+		// 60 of the last hour are in flight beside 60 that are done: these alone have shown what they cost.
 		{"many in flight", pod("a", "100x60", "0+100x60", "0+2x60", "60x60", "0x60"), []float64{10_000}},
 		{"too few to tell", pod("a", "100x60", "0+1000x60", "0x50 1+1x9", "0x60", "0x60"), []float64{77_700}},
 		{"just started", of("lag_messages", "", "100x60"), []float64{77_700}},
