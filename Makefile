@@ -19,10 +19,14 @@ SBOM := .runtime/sbom-$(SBOM_VERSION)/bin/cargo-cyclonedx
 SECONDS := 60
 TARGET := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 
+PIPELINES := $(wildcard pipelines/*/)
+# `make test-kube ONLY=chart`
+ONLY ?=
+
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers bench check-pipelines ci tools
+.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers bench check-pipelines helm test-kube test-image ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -91,6 +95,18 @@ bench: tools runtime servers ## the table of benches/README.md, DATA=DIR ROUNDS=
 check-pipelines: tools runtime ## sluice check and sluice test on every folder of pipelines/
 	@cargo build --locked --release
 	@for verb in check test; do cargo run --locked --release --quiet -- $$verb pipelines/*/; done
+
+helm: ## copy pipeline.yaml and schemas of PIPELINES=folders into the chart
+	@scripts/helm-pipelines $(PIPELINES)
+
+test-kube: helm ## the chart by helm, kube-apiserver and kubeconform, built once (twenty minutes); ONLY=chart by helm alone
+	$(call need,go version,go 1.26 or newer is missing,golang)
+	@scripts/test-kube $(ONLY)
+
+test-image: tools ## the files of the image, started in a root directory of their own; lints the Dockerfile
+	@cargo build --locked --release --bin sluice
+	@scripts/image-rootfs test target/release/sluice
+	@scripts/lint-dockerfile
 
 ci: ## what CI runs
 	.ci/run

@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod schema;
 mod table;
+mod topics;
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -66,6 +67,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Print, register or compare the schemas of a pipeline
     Schema(schema::SchemaArgs),
+    /// Make the topics of a pipeline
+    Topics(topics::TopicsArgs),
     /// Read documents for a parent process
     #[command(name = text::CHILD_COMMAND, hide = true)]
     TextChild,
@@ -158,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Rejects(args) => rejects::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Topics(args) => topics::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

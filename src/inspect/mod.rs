@@ -1,11 +1,12 @@
 //! `topics and groups as they are -> answers for an operator`: what the commands `reconcile`,
-//! `doctor`, `replay` and `rejects` do.
+//! `doctor`, `replay`, `rejects` and `topics` do.
 //!
 //! Like the worker it knows several rooms; no room knows it. Deliberately joins no group and commits
-//! no offset: looking at a flow never disturbs it. The one thing that writes is
-//! [`rejects::replay`](mod@rejects::replay), to the input topic. No document text is told unless it is asked for by name.
+//! no offset: looking at a flow never disturbs it. Two things write:
+//! [`rejects::replay`](mod@rejects::replay), to the input topic, and [`creation`], which makes topics. No document text is told unless it is asked for by name.
 
 pub mod configs;
+pub mod creation;
 pub mod doctor;
 pub mod range;
 pub mod reconcile;

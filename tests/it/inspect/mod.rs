@@ -6,6 +6,7 @@ mod doctor;
 mod reconcile;
 mod rejects;
 mod replay;
+mod topics;
 mod upgrade;
 
 use std::time::Duration;
