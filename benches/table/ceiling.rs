@@ -115,7 +115,7 @@ fn coprime_stride(count: usize) -> usize {
         }
         a
     };
-    (count / 2 + 1..).find(|step| gcd(*step, count) == 1).unwrap_or(1)
+    (count / 2 + 1..=2 * count + 1).find(|step| gcd(*step, count) == 1).unwrap_or(1)
 }
 
 /// Runs one call; gives its tokens without padding.

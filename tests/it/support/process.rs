@@ -34,7 +34,9 @@ impl Process {
             .stderr(file("stderr"))
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| panic!("starting {:?}: {error}", command.get_program()));
+            .unwrap_or_else(|error| {
+                panic!("starting {}: {error}", command.get_program().display())
+            });
         Reaper::shared().watch(child.id());
         Self { name: name.to_owned(), child, folder, status: None }
     }
