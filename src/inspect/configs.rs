@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 
 use super::topics::CALL_MAX;
-use crate::error::{Fault, FaultClass};
+use crate::error::Fault;
 use crate::kafka::{self, Connection, Quiet};
 
 /// Settings by name.
@@ -53,12 +53,7 @@ fn admin(connection: &Connection) -> Result<AdminClient<Quiet>, Fault> {
 
 fn of(admin: &AdminClient<Quiet>, of: &ResourceSpecifier<'_>) -> Result<Configs, Fault> {
     let options = AdminOptions::new().request_timeout(Some(CALL_MAX));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::new(FaultClass::Fatal, "starting a runtime", error))?;
-    let found = runtime
-        .block_on(admin.describe_configs([of], &options))
+    let found = kafka::block_on(admin.describe_configs([of], &options))?
         .map_err(|error| kafka::fault("reading settings of the cluster", error))?;
     let entries = found.into_iter().filter_map(Result::ok).flat_map(|resource| resource.entries);
     Ok(Configs(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect()))

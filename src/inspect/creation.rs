@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::configs::{self, Configs};
 use super::topics::{CALL_MAX, Isolation, Topics};
 use crate::config::Flow;
-use crate::error::{Fault, FaultClass};
+use crate::error::Fault;
 use crate::kafka::{self, Connection, Quiet};
 
 /// What a batch has besides the one message in it.
@@ -116,21 +116,13 @@ pub fn create<E: From<Fault>>(
 }
 
 /// A client that makes topics.
-struct Maker {
-    admin: AdminClient<Quiet>,
-    runtime: tokio::runtime::Runtime,
-}
+struct Maker(AdminClient<Quiet>);
 
 impl Maker {
     fn connect(connection: &Connection) -> Result<Self, Fault> {
         let made = connection.config().create_with_context(Quiet);
-        let admin =
-            made.map_err(|error| kafka::fault("creating a client that makes topics", error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Fault::new(FaultClass::Fatal, "starting a runtime", error))?;
-        Ok(Self { admin, runtime })
+        let fault = |error| kafka::fault("creating a client that makes topics", error);
+        Ok(Self(made.map_err(fault)?))
     }
 
     fn make(
@@ -149,7 +141,7 @@ impl Maker {
         let options =
             AdminOptions::new().request_timeout(Some(CALL_MAX)).operation_timeout(Some(CALL_MAX));
         let doing = || format!("creating the topic `{name}`");
-        let made = self.runtime.block_on(self.admin.create_topics([&topic], &options));
+        let made = kafka::block_on(self.0.create_topics([&topic], &options))?;
         let made = made.map_err(|error| kafka::fault(doing(), error))?;
         match made.into_iter().find_map(Result::err) {
             None => Ok(State::Created),

@@ -281,6 +281,15 @@ pub fn fault(context: impl Into<String>, error: KafkaError) -> Fault {
     Fault::new(class_of(&error), context, error)
 }
 
+/// Waits for an answer of the administration of a cluster, whose calls are futures.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::new(FaultClass::Fatal, "starting a runtime", error))?;
+    Ok(runtime.block_on(future))
+}
+
 /// `headers` as librdkafka takes them.
 pub fn headers(headers: &[Header]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, header| {

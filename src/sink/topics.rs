@@ -14,7 +14,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::ProducerContext;
 
 use crate::error::{Fault, FaultClass};
-use crate::kafka::Connection;
+use crate::kafka::{self, Connection};
 
 /// The configuration of a topic that bounds its batches of messages.
 const TOPIC_LIMIT: &str = "max.message.bytes";
@@ -75,9 +75,8 @@ impl Topics<'_> {
         let admin: AdminClient<DefaultClientContext> = self.connection.config().create()?;
         let options = AdminOptions::new().request_timeout(Some(timeout));
         let topics: Vec<_> = self.names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        let answers = runtime.block_on(admin.describe_configs(&topics, &options))?;
+        let answers = kafka::block_on(admin.describe_configs(&topics, &options));
+        let answers = answers.map_err(|fault| KafkaError::ClientCreation(fault.chain()))??;
         Ok(answers.into_iter().filter_map(Result::ok).collect())
     }
 }

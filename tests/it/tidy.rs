@@ -80,11 +80,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
         &[
             "src/admin.rs",
             "src/claim/",
-            "src/cli/",
-            "src/inspect/",
+            "src/kafka/",
             "src/listen.rs",
             "src/shutdown.rs",
-            "src/sink/",
             "src/worker/",
         ],
     ),

@@ -16,7 +16,7 @@ use super::super::Failure;
 use crate::config::samples::Sample;
 use crate::config::{Flow, media_type_of};
 use crate::error::{Fault, FaultClass};
-use crate::kafka::{Connection, Quiet};
+use crate::kafka::{Connection, Quiet, block_on};
 
 /// Longest wait for one call to the cluster.
 pub(super) const CALL_MAX: Duration = Duration::from_secs(30);
@@ -127,12 +127,4 @@ fn create_topics(connection: &Connection, topics: &[String]) -> Result<(), Failu
         })?;
     }
     Ok(())
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::new(FaultClass::Fatal, "starting a runtime", error))?;
-    Ok(runtime.block_on(future))
 }
