@@ -181,7 +181,7 @@ impl Offline {
         self.base.pool.handle().submit(Job {
             flow: FlowId(0),
             model: self.engine.model,
-            windows: pending.windows().0,
+            windows: pending.windows(),
             cancelled: Arc::new(AtomicBool::new(false)),
             // A receiver that is gone wants no answer.
             done: Box::new(move |answer| drop(sender.send(answer))),

@@ -41,14 +41,9 @@ impl Cache {
     pub(super) fn key(&self, model: usize, window: &Chunk) -> Option<Key> {
         self.0.as_ref()?;
         let owned = [window.owned.start, window.owned.end].map(|at| at - window.tokens.start);
-        let numbers = [model, owned[0], owned[1]].map(|number| i64::try_from(number).ok());
-        let mut hashed = Vec::with_capacity(size_of::<i64>() * (numbers.len() + window.ids.len()));
-        for number in numbers {
-            hashed.extend(number?.to_le_bytes());
-        }
-        for id in window.ids.iter() {
-            hashed.extend(id.to_le_bytes());
-        }
+        let mut hashed = Vec::with_capacity(size_of::<i64>() * (3 + window.ids.len()));
+        hashed.extend([model, owned[0], owned[1]].map(usize::to_le_bytes).as_flattened());
+        hashed.extend(window.ids.iter().flat_map(|id| id.to_le_bytes()));
         Some(Digest::of(&hashed))
     }
 

@@ -19,8 +19,8 @@ pub enum Answer {
     Cancelled,
 }
 
-/// Takes the answer of a job. Runs on a session thread, once: it must be quick and must not
-/// block, or the model waits.
+/// Takes the answer of a job, once. Runs on a session thread, so it must be quick and must not
+/// block, or the model waits; or on the thread that submits, where nothing has to be run.
 pub type Done = Box<dyn FnOnce(Answer) + Send>;
 
 /// The windows of one document, to be run.

@@ -21,6 +21,11 @@ pub struct Chunk {
     pub owned: Range<usize>,
 }
 
+/// Tokens of `windows` as the model sees them: overlaps and special ones in, padding out.
+pub fn window_tokens(windows: &[Chunk]) -> usize {
+    windows.iter().map(|window| window.ids.len()).sum()
+}
+
 /// A text cut into windows.
 pub struct Chunks {
     /// Where each token stands in the text, in order.

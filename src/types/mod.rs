@@ -20,7 +20,7 @@ mod uri;
 mod value;
 
 pub use audit::Audit;
-pub use chunk::{Chunk, Chunks, WindowScores};
+pub use chunk::{Chunk, Chunks, WindowScores, window_tokens};
 pub use claim::Claim;
 pub use delivery::{Cover, Delivery, Header, Position};
 pub use digest::Digest;

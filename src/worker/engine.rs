@@ -25,7 +25,7 @@ use crate::text::{self, Reader};
 use crate::types::{
     Chunk, Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome,
     Provenance, Reason, Record, Redaction, Reject, RejectCode, Review, ReviewCode, Room, Sensitive,
-    Shown, Text, WindowScores, record_id,
+    Shown, Text, WindowScores, record_id, window_tokens,
 };
 use crate::validate::Rules;
 
@@ -42,13 +42,14 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The windows for the model, none where nothing would be read of what it says, and the tokens of
-    /// those that are spared so.
-    pub fn windows(&self) -> (Arc<Vec<Chunk>>, usize) {
-        if self.is_read {
-            return (Arc::clone(&self.chunks.windows), 0);
-        }
-        (Arc::default(), self.chunks.windows.iter().map(|window| window.ids.len()).sum())
+    /// The windows for the model: none where nothing would be read of what it says.
+    pub fn windows(&self) -> Arc<Vec<Chunk>> {
+        if self.is_read { Arc::clone(&self.chunks.windows) } else { Arc::default() }
+    }
+
+    /// Tokens of the windows that are spared so.
+    pub(super) fn unread_tokens(&self) -> usize {
+        if self.is_read { 0 } else { window_tokens(&self.chunks.windows) }
     }
 
     /// What it counts for in `limits.in_flight_tokens_max`: its tokens, and where these are long, one

@@ -27,7 +27,7 @@ use crate::sink::codec::{Codec, Unfit};
 use crate::text::Reader;
 use crate::types::{
     Audit, Delivery, Digest, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review,
-    Room, Sensitive, Shown,
+    Room, Sensitive, Shown, window_tokens,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
@@ -363,8 +363,8 @@ impl Running {
         let tokens = pending.tokens_held();
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
         self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
-        let (windows, unread) = pending.windows();
-        let all: usize = windows.iter().map(|window| window.ids.len()).sum();
+        let (windows, unread) = (pending.windows(), pending.unread_tokens());
+        let all = window_tokens(&windows);
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(finished) = finished else { return };
         let work = Arc::clone(work);

@@ -95,7 +95,7 @@ impl Running {
     /// Runs the model on nothing, as long as the longest window of `pending`.
     fn control(&self, pending: &Pending) -> Result<(), Fault> {
         let fault = |what: String| Err(Fault::plain(FaultClass::Retry, what));
-        let (windows, _) = pending.windows();
+        let windows = pending.windows();
         let longest = windows.iter().map(|window| window.padded_tokens).max();
         let blank = infer::blank(self.engine.bundle(), longest.unwrap_or_default());
         let (answers, answer) = sync_channel(1);
