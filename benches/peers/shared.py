@@ -80,6 +80,14 @@ def documents(message, lines, read_pdf):
     return [Document(f"{name}-{at}", row) for at, row in enumerate(rows)], pages
 
 
+def rows(batch, tokenizer, settings):
+    """All windows of these documents, in order."""
+    encodings = tokenizer.encode_batch([document.text for document in batch], add_special_tokens=False)
+    for document, encoding in zip(batch, encodings):
+        windows(document, encoding, settings)
+    return [window for document in batch for window in document.windows]
+
+
 def windows(document, encoding, settings):
     """Sets the document's tokens, words and windows, as training/DECODER.md cuts them."""
     ids, n = encoding.ids, len(encoding.ids)

@@ -75,10 +75,7 @@ class Model:
 
     def extract(self, batch):
         """The spans of each document, and how many tokens the model saw."""
-        encodings = self.tokenizer.encode_batch([document.text for document in batch], add_special_tokens=False)
-        for document, encoding in zip(batch, encodings):
-            shared.windows(document, encoding, self.bundle["window"])
-        rows = [window for document in batch for window in document.windows]
+        rows = shared.rows(batch, self.tokenizer, self.bundle["window"])
         if not rows:
             return [[] for _ in batch], 0
         return self.decoder.spans(batch, self.scores(rows)), sum(len(row.ids) for row in rows)

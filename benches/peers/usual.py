@@ -37,10 +37,7 @@ class Model:
 
     def extract(self, batch):
         """The spans of each document."""
-        encodings = self.tokenizer.encode_batch([document.text for document in batch], add_special_tokens=False)
-        for document, encoding in zip(batch, encodings):
-            shared.windows(document, encoding, self.bundle["window"])
-        rows = [window for document in batch for window in document.windows]
+        rows = shared.rows(batch, self.tokenizer, self.bundle["window"])
         if not rows:
             return [[] for _ in batch]
         self.tokens += sum(len(row.ids) for row in rows)
