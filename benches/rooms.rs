@@ -17,13 +17,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sluice::assemble::assemble;
 use sluice::chunk::{Tokenizer, chunk};
 use sluice::config::{self, Flow};
+use sluice::error::Fault;
+use sluice::infer::Engine;
 use sluice::ledger::Ledger;
 use sluice::queue::{FairQueue, FlowId};
 use sluice::sink::codec::{Codec, Form};
-use sluice::types::{
-    Chunks, Digest, Extraction, Finding, FlagScore, Position, Provenance, Record, Span, Text,
-};
-use sluice::worker::{output_schemas, plan};
+use sluice::types::{Chunks, Finding, FlagScore, Record, Reject, Span, Text};
+use sluice::worker::{output_schemas, plan, provenance};
 
 /// Deliveries or windows of one round.
 const ROUND: usize = 1_000;
@@ -42,11 +42,14 @@ fn text(flow: &Flow) -> Text {
     Text::from_pages([texts.max_by_key(String::len).expect("a text sample")])
 }
 
-fn chunks(flow: &Flow, text: &Text) -> Chunks {
-    let tokenizer =
-        Tokenizer::load(&flow.bundle).unwrap_or_else(|fault| panic!("{}", fault.chain()));
-    chunk(text, &tokenizer, &flow.bundle, usize::MAX)
-        .unwrap_or_else(|reject| panic!("{}", reject.code))
+/// What was made, where it could be.
+fn made<T>(result: Result<T, Fault>) -> T {
+    result.unwrap_or_else(|fault| panic!("{}", fault.chain()))
+}
+
+/// What a room gave of a document that it does not refuse.
+fn accepted<T>(result: Result<T, Reject>) -> T {
+    result.unwrap_or_else(|reject| panic!("{}", reject.code))
 }
 
 /// A finding on every fortieth token, of one label after the other, and every flag.
@@ -62,62 +65,30 @@ fn marked(flow: &Flow, chunks: &Chunks) -> (Vec<Finding>, Vec<FlagScore>) {
     (findings.collect(), flags.collect())
 }
 
-fn extraction(flow: &Flow, text: &Text) -> impl Fn() -> Extraction {
-    let (findings, flags) = marked(flow, &chunks(flow, text));
-    let plan = plan(flow).unwrap_or_else(|fault| panic!("{}", fault.chain()));
-    move || {
-        assemble(&findings, &flags, text, None, &plan)
-            .unwrap_or_else(|reject| panic!("{}", reject.code))
-    }
-}
-
-fn record(flow: &Flow, extraction: Extraction) -> Record {
-    let nothing = Digest::of(b"");
-    let name = flow.pipeline.name.clone();
-    let provenance = Provenance {
-        pipeline: name.clone(),
-        pipeline_revision: flow.pipeline.revision.clone(),
-        config_digest: flow.config_digest,
-        schema_digest: nothing,
-        model: flow.bundle.name.clone(),
-        model_revision: flow.bundle.revision.clone(),
-        model_digest: flow.bundle.model_digest,
-        tokenizer_digest: flow.bundle.tokenizer_digest,
-        thresholds_digest: flow.bundle.manifest_digest,
-        sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
-        text_engine: "none".to_owned(),
-        onnxruntime_version: "none".to_owned(),
-        provider: "cpu".to_owned(),
-        cpu_class: "none".to_owned(),
-        redaction_key: None,
-        document_digest: nothing,
-        document_uri: None,
-        text_digest: Some(nothing),
-        position: Position { topic: Arc::from("bench"), partition: 0, offset: 0 },
-        part: 0,
-    };
-    let (id, document_id, redactions) = (name.clone(), name, Vec::new());
-    Record { id, document_id, extraction, redactions, provenance }
-}
-
 fn rooms(bench: &mut Criterion) {
     let flow = flow();
     let text = text(&flow);
     let bytes = u64::try_from(text.as_str().len()).expect("a size");
-    let tokenizer =
-        Tokenizer::load(&flow.bundle).unwrap_or_else(|fault| panic!("{}", fault.chain()));
     let mut group = bench.benchmark_group("document");
     group.throughput(Throughput::Bytes(bytes));
-    group.bench_function("chunk", |bench| {
-        bench.iter(|| chunk(black_box(&text), &tokenizer, &flow.bundle, usize::MAX).is_ok());
-    });
-    let assembled = extraction(&flow, &text);
-    group.bench_function("assemble", |bench| bench.iter(|| black_box(assembled())));
-    let plan = plan(&flow).unwrap_or_else(|fault| panic!("{}", fault.chain()));
-    let schemas = output_schemas(&flow, &plan).unwrap_or_else(|fault| panic!("{}", fault.chain()));
-    let codec = Codec::new(Arc::new(schemas), Form::SingleObject);
-    let codec = codec.unwrap_or_else(|fault| panic!("{}", fault.chain()));
-    let record = record(&flow, assembled());
+    let tokenizer = made(Tokenizer::load(&flow.bundle));
+    let chunked = || accepted(chunk(black_box(&text), &tokenizer, &flow.bundle, usize::MAX));
+    group.bench_function("chunk", |bench| bench.iter(chunked));
+    let plan = made(plan(&flow));
+    let (findings, flags) = marked(&flow, &chunked());
+    let assembled = || accepted(assemble(black_box(&findings), &flags, &text, None, &plan));
+    group.bench_function("assemble", |bench| bench.iter(assembled));
+    let schemas = Arc::new(made(output_schemas(&flow, &plan)));
+    let none = || "none".to_owned();
+    let engine = Engine { onnxruntime_version: none(), provider: none(), cpu_class: none() };
+    let record = Record {
+        id: none(),
+        document_id: none(),
+        extraction: assembled(),
+        redactions: Vec::new(),
+        provenance: provenance(&flow, &engine, none(), schemas.digest()),
+    };
+    let codec = made(Codec::new(schemas, Form::SingleObject));
     group.bench_function("avro", |bench| {
         bench.iter(|| codec.record(black_box(&record)).expect("a record that fits").len());
     });

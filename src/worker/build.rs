@@ -129,9 +129,10 @@ fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> 
         .map_err(|problems| unchecked(&flow, &problems))?;
     let output = output_schemas(&flow, &plan)?;
     let redactor = redactor(&flow, means.reach.key.as_ref())?;
+    let text_engine = text::engine_version(means.launch, &pipeline.text)?;
     let provenance = Provenance {
         redaction_key: redactor.as_ref().map(Redactor::key_name),
-        ..provenance(&flow, means, output.digest())?
+        ..provenance(&flow, means.pool.engine(), text_engine, output.digest())
     };
     Ok(Engine {
         model,
@@ -193,9 +194,15 @@ fn unchecked(flow: &Flow, problems: &[(String, String)]) -> Fault {
     Fault::plain(FaultClass::Fatal, what)
 }
 
-fn provenance(flow: &Flow, means: &Means<'_>, schema_digest: Digest) -> Result<Provenance, Fault> {
-    let engine = means.pool.engine();
-    Ok(Provenance {
+/// The provenance of all documents of the flow: what runs its model, what reads its text, and the
+/// digest of its output schema; nothing of a document yet.
+pub fn provenance(
+    flow: &Flow,
+    engine: &infer::Engine,
+    text_engine: String,
+    schema_digest: Digest,
+) -> Provenance {
+    Provenance {
         pipeline: flow.pipeline.name.clone(),
         pipeline_revision: flow.pipeline.revision.clone(),
         config_digest: flow.config_digest,
@@ -206,7 +213,7 @@ fn provenance(flow: &Flow, means: &Means<'_>, schema_digest: Digest) -> Result<P
         tokenizer_digest: flow.bundle.tokenizer_digest,
         thresholds_digest: flow.bundle.manifest_digest,
         sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
-        text_engine: text::engine_version(means.launch, &flow.pipeline.text)?,
+        text_engine,
         onnxruntime_version: engine.onnxruntime_version.clone(),
         provider: engine.provider.clone(),
         cpu_class: engine.cpu_class.clone(),
@@ -216,5 +223,5 @@ fn provenance(flow: &Flow, means: &Means<'_>, schema_digest: Digest) -> Result<P
         text_digest: None,
         position: Position { topic: Arc::from(""), partition: 0, offset: 0 },
         part: 0,
-    })
+    }
 }

@@ -20,7 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use again::again;
-pub use build::{Base, Reach, build, output_schemas, plan, redactor};
+pub use build::{Base, Reach, build, output_schemas, plan, provenance, redactor};
 pub use engine::{Engine, Pending, Prepared};
 pub use flow::Bytes;
 pub use memory::Bound;
