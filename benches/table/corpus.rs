@@ -8,6 +8,7 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
+use crate::latency;
 use crate::support::kafka::Input;
 
 /// Words of one shingle.
@@ -51,7 +52,12 @@ pub fn all(data: &Path) -> Vec<Workload> {
     vec![
         workload("contracts-pdf", "contracts", "application/pdf", pdfs(&data.join("cuad/pdf"))),
         workload("contracts-text", "contracts", "text/plain", texts(contracts(&data.join("cuad")))),
-        workload("notes", "clinical-notes", "text/plain", texts(notes(&data.join("aci_bench")))),
+        workload(
+            latency::WORKLOAD,
+            "clinical-notes",
+            "text/plain",
+            texts(notes(&data.join("aci_bench"))),
+        ),
         workload(
             "work-orders",
             "incident-logs",

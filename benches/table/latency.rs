@@ -15,6 +15,8 @@ use crate::support::kafka::{self, Seen};
 use crate::support::unique;
 use crate::windows::Windows;
 
+/// The workload whose documents are of one page, a message each.
+pub const WORKLOAD: &str = "notes";
 /// Documents that arrive before any counts.
 const WARM: usize = 20;
 

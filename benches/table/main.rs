@@ -92,20 +92,20 @@ fn tell(workload: &Workload, asked: &Asked) {
         windows.tokens(),
         windows.rows.len()
     );
-    let configurations = ceiling::choose(&windows);
+    let configuration = ceiling::choose(&windows);
     let mut ratios = Vec::new();
     let mut documents_a_second = 0.0;
     let mut against = [Vec::new(), Vec::new()];
     for round in 1..=asked.rounds {
-        let before = ceiling::measure(&windows, &configurations);
+        let before = ceiling::measure(&windows, &configuration);
         let worker = run::worker(workload);
-        let after = ceiling::measure(&windows, &configurations);
+        let after = ceiling::measure(&windows, &configuration);
         let ceiling = f64::midpoint(before, after);
         let speed = windows.tokens() as f64 / worker.seconds;
         ratios.push(speed / ceiling);
         documents_a_second = windows.of_document.len() as f64 / worker.seconds;
         println!(
-            "round {round}: ceiling {before:.0} and {after:.0} tokens/s ({configurations}); worker {speed:.0} tokens/s, \
+            "round {round}: ceiling {before:.0} and {after:.0} tokens/s ({configuration}); worker {speed:.0} tokens/s, \
              efficiency {:.3}; {}",
             speed / ceiling,
             told(&worker, &windows)
@@ -130,7 +130,7 @@ fn tell(workload: &Workload, asked: &Asked) {
             println!("{}: against the {name} peer {}", workload.name, spread(against));
         }
     }
-    if asked.with_latency {
+    if asked.with_latency && workload.name == latency::WORKLOAD {
         latency::tell(workload, &windows, documents_a_second);
     }
 }

@@ -1,5 +1,6 @@
 //! `workload -> time`, by a worker on a real Kafka, seen from outside.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -61,13 +62,9 @@ pub fn measure(
     let mut config = kafka::client();
     config.set("group.id", group);
     let consumer: BaseConsumer = kafka::create(&config);
-    let ends = positions.iter().fold(
-        std::collections::BTreeMap::new(),
-        |mut ends, (partition, offset)| {
-            ends.insert(*partition, *offset + 1);
-            ends
-        },
-    );
+    // Of one partition the last, which is the highest, stays.
+    let ends: BTreeMap<_, _> =
+        positions.iter().map(|(partition, offset)| (*partition, *offset + 1)).collect();
     let mut asked = TopicPartitionList::new();
     for partition in ends.keys() {
         asked.add_partition(topic, *partition);
