@@ -81,10 +81,12 @@ runtime: ## fetch ONNX Runtime and PDFium into .runtime/lib, once
 	$(call need,python3 -m pip --version,python3 with pip is missing,python3-pip)
 	@scripts/fetch-runtime
 
-servers: ## fetch Apache Kafka and Apicurio Registry for the tests into .runtime/servers, once
+servers: ## fetch Apache Kafka and Apicurio Registry and build the OpenTelemetry Collector for the tests into .runtime, once
 	$(call need,"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" --version | grep -E '^(java|openjdk) (1[7-9]|[2-9][0-9])',java 17 or newer is missing,openjdk-17-jre-headless)
 	$(call need,mvn --version,mvn is missing,maven)
+	$(call need,go version,go 1.26 or newer is missing,golang)
 	@scripts/fetch-servers
+	@scripts/build-collector
 
 bench: tools runtime servers ## the table of benches/README.md, DATA=DIR ROUNDS=3 WORKLOAD=all, and the rooms alone
 	@[ -d '$(DATA)' ] || { echo "make bench: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }

@@ -4,6 +4,7 @@
 //! knows nothing of what is asked.
 
 use std::io;
+use std::sync::Once;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -70,6 +71,15 @@ fn chain(pem: &str, whose: &str) -> Result<Vec<Certificate<'static>>, Fault> {
         return Err(Fault::plain(FaultClass::Fatal, what));
     }
     Ok(chain)
+}
+
+/// The one provider of cryptography for the TLS of clients that bring none, for the whole process.
+pub fn provide_tls() {
+    static PROVIDED: Once = Once::new();
+    PROVIDED.call_once(|| {
+        // An error means that the process has one already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    });
 }
 
 /// Whether it was TLS that failed: one side did not take the other's certificate.

@@ -5,7 +5,7 @@
 
 use std::error::Error as StdError;
 use std::pin::Pin;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream as _;
@@ -22,6 +22,7 @@ use reqwest::redirect::Policy;
 use super::guard::Guard;
 use super::{Setup, Trouble, away};
 use crate::error::{Fault, FaultClass};
+use crate::http;
 use crate::types::{Claim, Scheme, Uri};
 
 /// Time after which an idle connection is closed; stores close theirs after 20 s or more.
@@ -270,7 +271,7 @@ impl Link {
 
 impl HttpConnector for Link {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        provide_tls();
+        http::provide_tls();
         let allows_http = is_true(options.get_config_value(&ClientConfigKey::AllowHttp));
         let client = reqwest::Client::builder()
             .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
@@ -290,13 +291,4 @@ impl HttpConnector for Link {
             .map_err(|error| Error::Generic { store: "HTTP client", source: Box::new(error) })?;
         Ok(HttpClient::new(client))
     }
-}
-
-/// The one provider of cryptography for TLS, for the whole process.
-fn provide_tls() {
-    static PROVIDED: Once = Once::new();
-    PROVIDED.call_once(|| {
-        // An error means that the process has one already.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    });
 }

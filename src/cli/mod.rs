@@ -42,7 +42,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run one or more pipelines against Kafka until SIGTERM
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Extract from files without Kafka: one JSON line per document on stdout
     Extract(extract::ExtractArgs),
     /// Make a pipeline folder to start from

@@ -85,7 +85,7 @@ pub(super) fn position(number: usize) -> Position {
 impl Offline {
     /// Starts logging, loads the pipeline in `dir` and warms its model.
     pub(super) fn load(dir: &Path, means: &Means, from: KeyFrom) -> Result<Self, Failure> {
-        telemetry::start(means.logs.log_format, &means.logs.log);
+        telemetry::start(&means.logs, None);
         let flow = load(dir)?;
         let key = match from {
             KeyFrom::Environment => redact_key([&flow])?,
@@ -183,6 +183,7 @@ impl Offline {
             model: self.engine.model,
             windows: pending.windows(),
             cancelled: Arc::new(AtomicBool::new(false)),
+            mark: None,
             // A receiver that is gone wants no answer.
             done: Box::new(move |answer| drop(sender.send(answer))),
         });

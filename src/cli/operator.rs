@@ -44,7 +44,7 @@ pub(super) struct Begun {
 impl Operator {
     /// Starts logging, loads the pipeline and finds the cluster.
     pub(super) fn begin(&self) -> Result<Begun, Failure> {
-        telemetry::start(self.logs.log_format, &self.logs.log);
+        telemetry::start(&self.logs, None);
         let flow = load(&self.dir)?;
         let flow = match &self.output {
             Some(name) => flow.to_outputs(name),

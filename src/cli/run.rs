@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,9 +12,12 @@ use crate::config::{Flow, admin};
 use crate::failpoint;
 use crate::inspect::range::{RangeArgs, output_name};
 use crate::registry::{Client, Endpoint};
-use crate::telemetry;
+use crate::telemetry::{self, Export};
 use crate::types::lift_guard;
 use crate::worker::{self, Reach, Worker};
+
+/// Longest time at the end for telemetry that is not sent yet.
+const FLUSH_MAX: Duration = Duration::from_secs(3);
 
 /// Run one or more pipelines against Kafka until SIGTERM.
 #[derive(Args)]
@@ -33,7 +37,16 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
-    telemetry::start(args.settings.logs.log_format, &args.settings.logs.log);
+    let export = Export::start(&args.settings.otlp, args.settings.kafka.instance.as_deref())?;
+    telemetry::start(&args.settings.logs, export.as_ref());
+    let done = work(args, export.as_ref());
+    if let Some(export) = export {
+        export.stop(FLUSH_MAX);
+    }
+    done
+}
+
+fn work(args: &RunArgs, export: Option<&Export>) -> Result<(), Failure> {
     failpoint::arm(&planted_faults()?);
     if is_unguarded() {
         lift_guard();
@@ -52,7 +65,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let reach = Reach::new(registry, key, &settings.stores);
     let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
     tracing::info!(walls = %base.walls, "text children raise walls");
-    let worker = Worker::start(&settings, token.as_ref(), base, engines)?;
+    let worker = Worker::start(&settings, token.as_ref(), export, base, engines)?;
     let done = worker.map_or(Ok(()), |worker| {
         let memory = worker.memory();
         tracing::info!(

@@ -44,6 +44,9 @@ pub struct Settings {
     /// What is logged.
     #[command(flatten)]
     pub logs: Logs,
+    /// What is sent to a collector.
+    #[command(flatten)]
+    pub otlp: Otlp,
 }
 
 /// What is wrong with a setting: which flag or variable, what, and how to mend it.
@@ -228,6 +231,16 @@ pub enum Device {
     Cuda,
 }
 
+impl Device {
+    /// Name in the provenance of records and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
 /// What to do where the kernel lacks a wall around text children.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Sandbox {
@@ -322,6 +335,54 @@ pub enum LogFormat {
     Json,
     /// For people
     Text,
+}
+
+/// What is sent to an OpenTelemetry collector. What these settings do not say, such as headers with
+/// credentials, the sampler, or attributes of the resource, is read from the variables of the
+/// OpenTelemetry specification.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "OpenTelemetry")]
+pub struct Otlp {
+    /// Collector that takes OTLP, such as `http://collector:4318`; without one nothing is sent
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// How it takes it
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", value_enum, default_value_t)]
+    pub otlp_protocol: OtlpProtocol,
+    /// Name of this service there
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME", default_value = "sluice")]
+    pub otlp_service: String,
+    /// What it is sent
+    #[arg(
+        long,
+        env = "SLUICE_OTLP_SIGNALS",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "traces,metrics,logs"
+    )]
+    pub otlp_signals: Vec<Signal>,
+}
+
+/// A transport of OTLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP, usually port 4318
+    #[default]
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+    /// Protobuf over gRPC, usually port 4317
+    Grpc,
+}
+
+/// A kind of telemetry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Signal {
+    /// A span for each stage of a delivery
+    Traces,
+    /// What `/metrics` shows
+    Metrics,
+    /// The log lines of stderr
+    Logs,
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl Asker<'_> {
             model: 0,
             windows: Arc::clone(&chunks.windows),
             cancelled: Arc::default(),
+            mark: None,
             // Nobody waits any more where the receiver is gone.
             done: Box::new(move |answer| drop(answers.send(answer))),
         });

@@ -274,6 +274,7 @@ mod tests {
     use super::{Guard, PAGE};
     use crate::config::pipeline::RejectBudget;
     use crate::ledger::SharedLedger;
+    use crate::metrics::Metrics;
     use crate::types::{OutcomeKind, Outgoing, RejectCode};
 
     fn outgoing(kind: OutcomeKind, code: &'static str) -> Vec<Outgoing> {
@@ -293,7 +294,8 @@ mod tests {
         let ledger: Arc<SharedLedger<Outgoing>> = Arc::default();
         ledger.lock().assign(0);
         let spec = RejectBudget { share_max: 0.5, window_deliveries: 10, rejects_min: 2 };
-        (Guard::new("p", spec, Arc::clone(&ledger), Arc::default()), ledger)
+        let metrics = Arc::new(Metrics::new(None).unwrap());
+        (Guard::new("p", spec, Arc::clone(&ledger), metrics), ledger)
     }
 
     fn end(guard: &Guard, ledger: &SharedLedger<Outgoing>, offset: i64, kind: OutcomeKind) -> bool {

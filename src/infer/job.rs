@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::failpoint::Point;
 use crate::queue::FlowId;
+use crate::telemetry::Mark;
 use crate::types::{Chunk, Reject, WindowScores};
 
 /// How a job ends.
@@ -34,6 +35,8 @@ pub struct Job {
     /// Set once nobody wants the answer (a dead lease): windows not yet begun are then skipped.
     /// Shared by as many jobs as die together.
     pub cancelled: Arc<AtomicBool>,
+    /// The span that its calls of the model belong to, if it has one.
+    pub mark: Option<Mark>,
     /// Called exactly once, whatever happens.
     pub done: Done,
 }
@@ -45,6 +48,7 @@ pub(super) struct Open {
     pub(super) model: usize,
     pub(super) windows: Arc<Vec<Chunk>>,
     cancelled: Arc<AtomicBool>,
+    pub(super) mark: Option<Mark>,
     state: Mutex<State>,
 }
 
@@ -65,6 +69,7 @@ impl Open {
             model: job.model,
             windows: job.windows,
             cancelled: job.cancelled,
+            mark: job.mark,
             state: Mutex::new(State { scores, left_count, done: Some(job.done) }),
         }
     }
@@ -152,6 +157,7 @@ mod tests {
             model: 0,
             windows: Arc::new((0..windows).map(|_| chunk()).collect()),
             cancelled: Arc::clone(cancelled),
+            mark: None,
             done: Box::new(move |answer| answers.send(told(answer)).unwrap()),
         };
         (Open::new(job, Point::Inferred), receiver)

@@ -20,7 +20,7 @@ mod session;
 mod words;
 
 pub use job::{Answer, Done, Job};
-pub use pool::{Engine, Handle, Pool, Setup, Usage, blank};
+pub use pool::{Engine, Handle, Pool, Setup, blank};
 pub use processor::cpu_class;
 pub use scores::{Candidate, Decoded, decode, findings};
 pub use session::{RowScores, RunError, Runtime, Session};

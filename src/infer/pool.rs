@@ -5,11 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Key};
 use super::job::{Answer, Done, Job, Open};
@@ -20,7 +20,8 @@ use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
 use crate::queue::{FairQueue, FlowId};
-use crate::types::{Chunk, Reject, RejectCode, Room, Sensitive, WindowScores};
+use crate::telemetry;
+use crate::types::{Chunk, ModelUsage, Reject, RejectCode, Room, Sensitive, Usage, WindowScores};
 
 /// What a pool is made of.
 pub struct Setup {
@@ -47,19 +48,6 @@ pub struct Engine {
     pub cpu_class: String,
 }
 
-/// What a pool has done since its start, over all threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Windows run.
-    pub window_count: u64,
-    /// Tokens run, special ones and padding included.
-    pub token_count: u64,
-    /// Time spent running, in microseconds.
-    pub busy_us: u64,
-    /// Tokens that wait, likewise counted.
-    pub queued_token_count: u64,
-}
-
 /// One window of one job.
 struct Task {
     job: Arc<Open>,
@@ -72,10 +60,28 @@ struct Task {
 struct Shared {
     queue: FairQueue<Task>,
     cache: Cache,
-    window_count: AtomicU64,
-    token_count: AtomicU64,
-    busy_us: AtomicU64,
+    usage: Mutex<Usage>,
     is_failed: AtomicBool,
+}
+
+impl Shared {
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        // Nothing that can panic runs under this lock.
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call of a model on one row, which took `busy`.
+    fn ran(&self, model: usize, chunk: &Chunk, busy: Duration) {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut usage = self.usage();
+        usage.busy += busy;
+        if let Some(model) = usage.models.get_mut(model) {
+            model.batch_count += 1;
+            model.row_count += 1;
+            model.token_count += count(chunk.ids.len());
+            model.padding_count += count(chunk.padded_tokens - chunk.ids.len());
+        }
+    }
 }
 
 /// The running session threads. Dropping it closes it.
@@ -99,7 +105,7 @@ impl Pool {
         let runtime = Runtime::load(&setup.library)?;
         let engine = Engine {
             onnxruntime_version: runtime.version().to_owned(),
-            provider: provider(setup.device).to_owned(),
+            provider: setup.device.name().to_owned(),
             cpu_class: cpu_class(),
         };
         let models = setup
@@ -112,16 +118,20 @@ impl Pool {
                 Ok((bundle, bytes))
             })
             .collect::<Result<Vec<_>, Fault>>()?;
+        let count = setup.thread_count.max(1);
+        let usage_of = |(bundle, _): &(Arc<Bundle>, Vec<u8>)| ModelUsage {
+            name: bundle.name.clone(),
+            revision: bundle.revision.clone(),
+            ..ModelUsage::default()
+        };
+        let usages = models.iter().map(usage_of).collect();
         let loader = Arc::new(Loader { runtime, models, device: setup.device });
         let shared = Arc::new(Shared {
             queue: FairQueue::default(),
             cache: Cache::new(setup.cache_bytes),
-            window_count: AtomicU64::new(0),
-            token_count: AtomicU64::new(0),
-            busy_us: AtomicU64::new(0),
+            usage: Mutex::new(Usage { models: usages, busy: Duration::ZERO, session_count: count }),
             is_failed: AtomicBool::new(false),
         });
-        let count = setup.thread_count.max(1);
         let (ready, warm) = sync_channel(count);
         let mut pool = Self { shared, engine, threads: Vec::with_capacity(count) };
         for number in 0..count {
@@ -156,16 +166,6 @@ impl Pool {
         self.shared.is_failed.load(Ordering::Relaxed)
     }
 
-    /// What has been done so far.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            window_count: self.shared.window_count.load(Ordering::Relaxed),
-            token_count: self.shared.token_count.load(Ordering::Relaxed),
-            busy_us: self.shared.busy_us.load(Ordering::Relaxed),
-            queued_token_count: self.shared.queue.cost(),
-        }
-    }
-
     /// Lets each thread end the window that it runs, and cancels all other jobs. Whoever drains
     /// waits for the answers first.
     pub fn close(self) {
@@ -186,6 +186,11 @@ impl Drop for Pool {
 }
 
 impl Handle {
+    /// What has been done so far.
+    pub fn usage(&self) -> Usage {
+        self.shared.usage().clone()
+    }
+
     /// Queues `job`. What is in flight is bounded where documents are admitted
     /// (`limits.in_flight_tokens_max`). On a closed pool the job ends as cancelled at once; where
     /// all its windows are known, it is answered here. Gives the tokens of the windows that are.
@@ -197,7 +202,8 @@ impl Handle {
     /// called as that of a job is.
     pub fn control(&self, flow: FlowId, model: usize, blank: Chunk, done: Done) {
         let (windows, cancelled) = (Arc::new(vec![blank]), Arc::default());
-        self.enqueue(Job { flow, model, windows, cancelled, done }, Point::Controlled);
+        let job = Job { flow, model, windows, cancelled, mark: None, done };
+        self.enqueue(job, Point::Controlled);
     }
 
     fn enqueue(&self, job: Job, point: Point) -> usize {
@@ -230,14 +236,6 @@ impl Handle {
 /// The scores of a job's window.
 fn scores_of(window: usize, RowScores { logits, classes }: RowScores) -> WindowScores {
     WindowScores { window, logits, classes }
-}
-
-/// Name of a device in the provenance of records.
-const fn provider(device: Device) -> &'static str {
-    match device {
-        Device::Cpu => "cpu",
-        Device::Cuda => "cuda",
-    }
 }
 
 /// What a thread needs to open its sessions; goes away once all have.
@@ -319,6 +317,9 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
     else {
         return refuse(RejectCode::InferFailed, format!("no model {} is open", task.job.model));
     };
+    let mut span = telemetry::batch(task.job.mark.as_slice());
+    span.count("sluice.rows", 1);
+    span.count("sluice.tokens", chunk.ids.len());
     let begun = Instant::now();
     let mut attempt = || {
         if failpoint::pass_with(task.job.point, chunk.padded_tokens) {
@@ -333,11 +334,8 @@ fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
         }
         other @ (Ok(Ok(_)) | Err(_)) => other,
     };
-    let busy_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let tokens = u64::try_from(chunk.padded_tokens).unwrap_or(u64::MAX);
-    shared.busy_us.fetch_add(busy_us, Ordering::Relaxed);
-    shared.window_count.fetch_add(1, Ordering::Relaxed);
-    shared.token_count.fetch_add(tokens, Ordering::Relaxed);
+    drop(span);
+    shared.ran(task.job.model, chunk, begun.elapsed());
     match result {
         Ok(Ok(rows)) => {
             let scores = rows.into_iter().next().unwrap_or_default();

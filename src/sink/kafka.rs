@@ -109,12 +109,14 @@ impl Kafka {
     }
 
     /// Cuts and makes commits until the worker stops; in a drain, until nothing is in flight.
-    /// `guard` says what is cut, and is told what output topics lack. Calls `relieved` after each
-    /// turn, in which less may have come to be in flight.
+    /// `guard` says what is cut, and is told what output topics lack. Calls `committed` with each
+    /// commit that went through and how long it took, and `relieved` after each turn, in which less
+    /// may have come to be in flight.
     pub fn run(
         mut self,
         shutdown: &Shutdown,
         guard: &Guard,
+        committed: impl Fn(&Commit<Outgoing>, Duration),
         relieved: impl Fn(),
     ) -> Result<(), Fault> {
         self.await_topics(shutdown, guard)?;
@@ -132,7 +134,11 @@ impl Kafka {
             let commit = guard.cut(deliveries_max);
             last = Instant::now();
             match commit {
-                Some(commit) => self.make_visible(commit, shutdown, guard)?,
+                Some(commit) => {
+                    if let Some(commit) = self.make_visible(commit, shutdown, guard)? {
+                        committed(&commit, last.elapsed());
+                    }
+                }
                 // Order: the source leaves first; until then it may still open a delivery.
                 None if is_draining && self.ledger.lock().partitions().is_empty() => {
                     return Ok(());
@@ -144,20 +150,21 @@ impl Kafka {
         }
     }
 
-    /// Tries a commit until it is through, or all its leases have died.
+    /// Tries a commit until it is through, and gives what of it is; `None` where all its leases have
+    /// died, or work ends before.
     fn make_visible(
         &mut self,
         mut commit: Commit<Outgoing>,
         shutdown: &Shutdown,
         guard: &Guard,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Commit<Outgoing>>, Fault> {
         let pipeline = self.setup.pipeline.clone();
         let since = Instant::now();
         let mut backoff = Backoff::default();
         loop {
             commit.retain_alive();
             if commit.groups.is_empty() {
-                return Ok(());
+                return Ok(None);
             }
             let result = match self.setup.delivery.guarantee {
                 Guarantee::ExactlyOnce => self.transact(&commit, shutdown),
@@ -172,7 +179,7 @@ impl Kafka {
                 }
             }
             if shutdown.is_over() {
-                return Ok(());
+                return Ok(None);
             }
             shutdown.rest(backoff.pause());
             self.await_topics(shutdown, guard)?;
@@ -182,7 +189,7 @@ impl Kafka {
         self.ledger.notify();
         self.metrics.happened(&pipeline, FlowEvent::Committed);
         self.metrics.took(&pipeline, Stage::Commit, since.elapsed());
-        Ok(())
+        Ok(Some(commit))
     }
 
     /// One transaction: begin, send, offsets, commit. An error that voids it has aborted it.

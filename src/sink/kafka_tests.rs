@@ -50,7 +50,8 @@ fn sink_that_finds(committed: i64, brokers: String) -> Kafka {
     let mut config = setup.connection.config();
     let consumer = config.set("group.id", "g").create().unwrap();
     let member = Member { consumer, committed };
-    Kafka::new(setup, Arc::default(), Arc::new(member), Arc::default()).unwrap()
+    let metrics = Arc::new(Metrics::new(None).unwrap());
+    Kafka::new(setup, Arc::default(), Arc::new(member), metrics).unwrap()
 }
 
 fn outgoing() -> Outgoing {

@@ -17,6 +17,7 @@ mod redaction;
 mod reject_code;
 mod sensitive;
 mod uri;
+mod usage;
 mod value;
 
 pub use audit::Audit;
@@ -38,4 +39,5 @@ pub use redaction::{Decider, Redaction};
 pub use reject_code::{Blame, RejectCode};
 pub use sensitive::{Sensitive, Shown, is_guard_lifted, lift_guard};
 pub use uri::{Prefix, Scheme, Uri};
+pub use usage::{ModelUsage, Usage};
 pub use value::Value;

@@ -225,6 +225,15 @@ impl OutcomeKind {
 }
 
 impl Outcome {
+    /// What the document is taken to say; `None` of a reject.
+    pub const fn extraction(&self) -> Option<&Extraction> {
+        match self {
+            Self::Record(record) => Some(&record.extraction),
+            Self::Review(review) => Some(&review.record.extraction),
+            Self::Reject(_) => None,
+        }
+    }
+
     /// Which of the three.
     pub const fn kind(&self) -> OutcomeKind {
         match self {

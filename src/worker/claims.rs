@@ -17,6 +17,7 @@ use crate::decode::Claimed;
 use crate::error::{Fault, FaultClass};
 use crate::ledger::Reservation;
 use crate::metrics::{FlowEvent, Stage};
+use crate::telemetry;
 use crate::types::{Outcome, Outgoing, Room};
 
 /// Time between two looks at whether a delivery that waits for room is still wanted.
@@ -108,6 +109,8 @@ impl Running {
 
     fn fetch(&self, waiting: &mut Claiming) -> Result<Got, Fault> {
         let Claiming { work, claimed, trial, .. } = waiting;
+        let _inside = telemetry::enter(work.trail.as_ref(), 0);
+        let _span = telemetry::span("claim");
         self.engine.fetch(&claimed.claim, trial, &|| self.is_wanted(work))
     }
 

@@ -21,6 +21,7 @@ use crate::redact::{Redactor, Subject};
 use crate::registry::Client;
 use crate::sink::codec::Codec;
 use crate::sink::schemas::Schemas;
+use crate::telemetry;
 use crate::text::{self, Reader};
 use crate::types::{
     Chunk, Chunks, Claim, Cover, Delivery, Digest, Document, Extraction, Identifier, Outcome,
@@ -164,10 +165,13 @@ impl Engine {
         document: &Document,
         reader: &mut Reader,
     ) -> Result<Prepared, Fault> {
+        let mut span = telemetry::span("text");
         let text = match reader.text(document, &self.flow.pipeline.text)? {
             Ok(text) => text,
             Err(reject) => return Ok(Prepared::Ended(Outcome::Reject(reject))),
         };
+        span.size("sluice.text", text.as_str().as_bytes());
+        drop(span);
         let (id, words) = (Shown(document.id.as_bytes()), Shown(text.as_str().as_bytes()));
         tracing::trace!(position = %delivery.position, part = document.part, %id, text = %words, "a text");
         failpoint::burst(text.as_str());
@@ -183,17 +187,22 @@ impl Engine {
             let outcome = self.leave(document.id.clone(), leaving, provenance, vec![reason]);
             return Ok(Prepared::Ended(outcome));
         }
+        let mut span = telemetry::span("chunk");
         Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle(), self.tokens_max()) {
             Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
-            Ok(chunks) => Prepared::Pending(Box::new(Pending {
-                document_id: document.id.clone(),
-                identifiers: document.identifiers.clone(),
-                is_read: self.reads_model(&text),
-                text,
-                chunks,
-                provenance,
-                sent: delivery.sent,
-            })),
+            Ok(chunks) => {
+                span.count("sluice.tokens", chunks.tokens.len());
+                span.count("sluice.windows", chunks.windows.len());
+                Prepared::Pending(Box::new(Pending {
+                    document_id: document.id.clone(),
+                    identifiers: document.identifiers.clone(),
+                    is_read: self.reads_model(&text),
+                    text,
+                    chunks,
+                    provenance,
+                    sent: delivery.sent,
+                }))
+            }
         })
     }
 
@@ -205,6 +214,7 @@ impl Engine {
     /// Judges one document by what the model said of it.
     pub fn finish(&self, pending: Pending, scores: &[WindowScores]) -> Outcome {
         let Pending { document_id, identifiers, text, chunks, is_read, provenance, sent } = pending;
+        let span = telemetry::span("assemble");
         let (findings, flags) = if is_read {
             infer::findings(scores, &chunks, &text, self.bundle())
         } else {
@@ -214,10 +224,13 @@ impl Engine {
             Ok(extraction) => extraction,
             Err(reject) => return Outcome::Reject(reject),
         };
+        drop(span);
+        let span = telemetry::span("validate");
         let reasons = match self.rules.judge(&extraction) {
             Ok(reasons) => reasons,
             Err(reject) => return Outcome::Reject(reject),
         };
+        drop(span);
         let leaving = match &self.redactor {
             None => {
                 let text = text.as_str().to_owned();

@@ -10,9 +10,11 @@ use std::time::Instant;
 use std::vec;
 
 use super::agenda::Agenda;
+use super::bytes::Bytes;
 use super::claims::{Claiming, Fetched, Warned};
 use super::engine::{Engine, Pending, Prepared, panicked};
 use super::parts::{Backlog, Parts, Whole};
+use super::trails::Trails;
 use super::waiting::Waiting;
 use crate::decode::{Decoded, Piece};
 use crate::error::{Fault, FaultClass};
@@ -21,13 +23,13 @@ use crate::infer::{Answer, Handle, Job};
 use crate::ledger::{Reservation, SharedLedger, Ticket};
 use crate::metrics::{Level, Metrics, Spared, Stage};
 use crate::queue::{FairQueue, FlowId};
-use crate::route::{Origin, Payload, Router};
+use crate::route::{Origin, Router};
 use crate::shutdown::{Shutdown, Stop};
-use crate::sink::codec::{Codec, Unfit};
+use crate::telemetry::{self, Span, Trail};
 use crate::text::Reader;
 use crate::types::{
-    Audit, Delivery, Digest, Document, Outcome, Outgoing, Part, Record, Reject, RejectCode, Review,
-    Room, Sensitive, Shown, window_tokens,
+    Delivery, Digest, Document, Outcome, OutcomeKind, Outgoing, Part, Reject, RejectCode, Room,
+    Sensitive, Shown, window_tokens,
 };
 
 /// Finished parts that wait for the finishing thread of a flow. A full channel makes the model
@@ -36,40 +38,14 @@ const FINISHED_MAX: usize = 256;
 /// Bytes of text that count for a token: a text of few and long words takes memory, too.
 pub(super) const TOKEN_TEXT_BYTES: usize = 16;
 
-/// The sink's codec, as the router takes it.
-pub struct Bytes(pub Codec);
-
-impl Payload for Bytes {
-    fn record(&self, record: &Record) -> Result<Vec<u8>, Reject> {
-        self.0.record(record).map_err(|error| unfit(&error))
-    }
-
-    fn review(&self, review: &Review) -> Result<Vec<u8>, Reject> {
-        self.0.review(review).map_err(|error| unfit(&error))
-    }
-
-    #[expect(clippy::expect_used, reason = "the shipped schema takes every entry, as a test shows")]
-    fn audit(&self, audit: &Audit<'_>) -> Vec<u8> {
-        self.0.audit(audit).expect("an audit entry fits its schema")
-    }
-
-    fn content_type(&self) -> &'static str {
-        self.0.content_type()
-    }
-}
-
-/// A bug or a value out of its column's range is one document's, and must not stop the worker at
-/// that document again and again.
-fn unfit(error: &Unfit) -> Reject {
-    Reject::new(RejectCode::RecordUnfit, Room::Sink, error.to_string())
-}
-
 /// A delivery in work. Its parts may end on several threads.
 pub struct Work {
     /// Whose it is.
     pub flow: FlowId,
     pub(super) ticket: Ticket,
     pub(super) delivery: Delivery,
+    /// Its spans, where its trace is sent.
+    pub(super) trail: Option<Trail>,
     /// The document that the delivery claims, once it is there.
     fetched: Mutex<Option<Fetched>>,
     parts: Mutex<Parts<Vec<Outgoing>>>,
@@ -116,6 +92,8 @@ pub struct Finished {
     /// Whether the model had failed on it before, and was well after that.
     is_second: bool,
     submitted: Instant,
+    /// Of its time at the model.
+    span: Span,
 }
 
 /// What the threads of the process share.
@@ -149,6 +127,8 @@ pub struct Running {
     begun_count: AtomicUsize,
     /// `None` once the flow takes nothing more from the model.
     finished: Mutex<Option<SyncSender<Finished>>>,
+    /// Spans that end with a commit.
+    pub(super) trails: Trails,
     /// What waits for a dependency.
     pub(super) waiting: FairQueue<Waiting>,
     /// Deliveries whose documents are fetched.
@@ -184,6 +164,7 @@ impl Running {
             backlog: Arc::default(),
             begun_count: AtomicUsize::new(0),
             finished: Mutex::new(Some(finished)),
+            trails: Trails::default(),
             waiting: FairQueue::default(),
             claims: Agenda::default(),
             warned: Warned::default(),
@@ -222,11 +203,16 @@ impl Running {
     }
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
-    pub fn accept(&self, ticket: Ticket, delivery: Delivery) {
+    pub fn accept(&self, ticket: Ticket, mut delivery: Delivery) {
+        let trail = Trail::begin(&mut delivery, self.pipeline(), &self.engine.flow.group());
+        if let Some(trail) = &trail {
+            self.trails.keep(&ticket, trail.clone());
+        }
         // None before it is begun: what waits to be is bounded by the source.
         let parts = Mutex::new(self.parts(0));
         let (fetched, left) = (Mutex::new(None), Mutex::new(None));
-        self.enqueue(Arc::new(Work { flow: self.id, ticket, delivery, fetched, parts, left }));
+        let work = Work { flow: self.id, ticket, delivery, trail, fetched, parts, left };
+        self.enqueue(Arc::new(work));
     }
 
     pub(super) fn enqueue(&self, work: Arc<Work>) {
@@ -264,11 +250,15 @@ impl Running {
             work.take_fetched().map_or((None, None), |Fetched { claimed, bytes, held }| {
                 (Some((claimed, bytes)), Some(held))
             });
+        let inside = telemetry::enter(work.trail.as_ref(), 0);
+        let span = telemetry::span("decode");
         let decode = || match fetched {
             None => self.engine.decode_known(&work.delivery),
             Some((claimed, bytes)) => Ok(self.engine.claimed(&work.delivery, claimed, bytes)),
         };
-        match catch_unwind(AssertUnwindSafe(decode)) {
+        let decoded = catch_unwind(AssertUnwindSafe(decode));
+        drop((span, inside));
+        match decoded {
             Err(_) => self.refuse(work, &panicked(Room::Decode)),
             Ok(Err(_not_known)) => self.wait(Waiting::Schema(Arc::clone(work))),
             Ok(Ok(Err(reject))) => self.refuse(work, &Outcome::Reject(reject)),
@@ -322,6 +312,7 @@ impl Running {
         reader: &mut Reader,
     ) {
         let which = Which { part, digest: Some(document.digest) };
+        let _inside = telemetry::enter(work.trail.as_ref(), part.number);
         let prepare = || self.engine.prepare(&work.delivery, &document, reader);
         match catch_unwind(AssertUnwindSafe(prepare)) {
             Err(_) => self.end(work, which, &panicked(Room::Text)),
@@ -368,14 +359,20 @@ impl Running {
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(finished) = finished else { return };
         let work = Arc::clone(work);
+        let inside = telemetry::enter(work.trail.as_ref(), which.part.number);
+        let mut span = telemetry::span("infer");
+        drop(inside);
+        span.count("sluice.tokens", all);
+        let mark = span.mark();
         let cancelled = work.ticket.lease.death();
         let submitted = Instant::now();
         let done = move |answer| {
             // A closed channel means that the worker ends.
-            drop(finished.send(Finished { work, which, pending, answer, is_second, submitted }));
+            let answered = Finished { work, which, pending, answer, is_second, submitted, span };
+            drop(finished.send(answered));
         };
         let (flow, model) = (self.id, self.engine.model);
-        let job = Job { flow, model, windows, cancelled, done: Box::new(done) };
+        let job = Job { flow, model, windows, cancelled, mark, done: Box::new(done) };
         let cached = self.shared.infer.submit(job);
         let (pipeline, metrics) = (self.pipeline(), &self.shared.metrics);
         metrics.inferred(pipeline, all - cached);
@@ -412,7 +409,9 @@ impl Running {
         if is_first_failure {
             return self.wait(Waiting::Model(Box::new(finished)));
         }
-        let Finished { work, which, pending, answer, .. } = finished;
+        let Finished { work, which, pending, answer, span, .. } = finished;
+        drop(span);
+        let _inside = telemetry::enter(work.trail.as_ref(), which.part.number);
         let outcome = match answer {
             Answer::Cancelled => return,
             Answer::Reject(reject) => Outcome::Reject(reject),
@@ -433,6 +432,9 @@ impl Running {
     /// One part has ended; the last one settles the delivery.
     pub(super) fn end(&self, work: &Arc<Work>, which: Which, outcome: &Outcome) {
         let Which { part, digest } = which;
+        if let Some(extraction) = outcome.extraction() {
+            self.shared.metrics.found(self.pipeline(), extraction);
+        }
         let route = |outcome: &Outcome| {
             let cover = self.engine.cover(&work.delivery);
             let cover = cover.as_ref();
@@ -440,6 +442,10 @@ impl Running {
         };
         let routed = catch_unwind(AssertUnwindSafe(|| route(outcome)));
         let outgoing = routed.unwrap_or_else(|_| route(&panicked(Room::Route)));
+        if let (Some(trail), Some(first)) = (&work.trail, outgoing.first()) {
+            let kind = first.kind.map_or("", OutcomeKind::name);
+            trail.ended(part.number, kind, first.code);
+        }
         let bytes = outgoing.iter().map(Outgoing::size_bytes).sum();
         let whole = work.parts().end(part.number, outgoing, bytes);
         match whole {

@@ -8,11 +8,13 @@
 mod again;
 mod agenda;
 mod build;
+mod bytes;
 mod claims;
 mod engine;
 mod flow;
 mod memory;
 mod parts;
+mod trails;
 mod waiting;
 
 use std::sync::Arc;
@@ -21,8 +23,8 @@ use std::time::Duration;
 
 pub use again::again;
 pub use build::{Base, Reach, build, output_schemas, plan, provenance, redactor};
+pub use bytes::Bytes;
 pub use engine::{Engine, Pending, Prepared};
-pub use flow::Bytes;
 pub use memory::Bound;
 
 use self::flow::{Finished, Running, Shared};
@@ -44,6 +46,7 @@ use crate::shutdown::{self, Shutdown, Stop};
 use crate::sink;
 use crate::sink::codec::Codec;
 use crate::source;
+use crate::telemetry::Export;
 use crate::text::{Launch, Reader};
 use crate::types::Outgoing;
 
@@ -70,15 +73,22 @@ pub struct Worker {
 impl Worker {
     /// Starts a worker over `engines`; returns once every transactional id is registered and
     /// every thread runs, and `None` where it was told to stop before. The admin port is open for who
-    /// brings `token`, and without one closed.
+    /// brings `token`, and without one closed. Metrics go to `export`, too.
     pub fn start(
         settings: &Settings,
         token: Option<&Secret>,
+        export: Option<&Export>,
         base: Base,
         engines: Vec<Engine>,
     ) -> Result<Option<Self>, Fault> {
         let memory = memory_bound(settings, &engines);
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(export.and_then(Export::metrics))?);
+        for engine in &engines {
+            let (pipeline, bundle) = (&engine.flow.pipeline.name, engine.bundle());
+            metrics.runs(pipeline, [&bundle.name, &bundle.revision], bundle.model_digest);
+        }
+        let handle = base.pool.handle();
+        metrics.watch(settings.compute.device.name(), move || handle.usage());
         let board = Arc::new(Board::default());
         let health = Health::new(engines.len(), Arc::clone(&metrics), Arc::clone(&board));
         let health = Arc::new(health);
@@ -301,9 +311,11 @@ impl Worker {
         health: &Arc<Health>,
     ) {
         let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
-        let (shutdown, relieved) = (self.shutdown.clone(), Arc::clone(&running));
-        let sink = self
-            .supervised("sink", move || sink.run(&shutdown, &relieved.guard, || relieved.wake()));
+        let (shutdown, flow) = (self.shutdown.clone(), Arc::clone(&running));
+        let sink = self.supervised("sink", move || {
+            let committed = |commit: &_, took| flow.trails.committed(commit, took);
+            sink.run(&shutdown, &flow.guard, committed, || flow.wake())
+        });
         let (shutdown, health) = (self.shutdown.clone(), Arc::clone(health));
         let source = self.supervised("source", move || {
             source.run(

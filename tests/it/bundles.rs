@@ -222,7 +222,14 @@ fn every_head_gives_the_same_findings_in_any_company() {
         let done = Box::new(move |answer| answers.send(answer).unwrap());
         let windows = Arc::clone(&chunks.windows);
         let flow = FlowId(u64::try_from(model).unwrap());
-        pool.handle().submit(Job { flow, model, windows, cancelled: Arc::default(), done });
+        pool.handle().submit(Job {
+            flow,
+            model,
+            windows,
+            cancelled: Arc::default(),
+            mark: None,
+            done,
+        });
         receiver
     };
     let documents: Vec<(usize, Text, Chunks)> = rigs

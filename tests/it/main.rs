@@ -31,6 +31,8 @@ mod leaks;
 #[cfg(test)]
 mod onnx;
 #[cfg(test)]
+mod otlp;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod pdf_maker;

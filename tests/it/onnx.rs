@@ -76,7 +76,7 @@ fn submit(
 ) -> Receiver<Answer> {
     let (answers, receiver) = sync_channel(2);
     let done = Box::new(move |answer| answers.send(answer).unwrap());
-    handle.submit(Job { flow, model: 0, windows, cancelled, done });
+    handle.submit(Job { flow, model: 0, windows, cancelled, mark: None, done });
     receiver
 }
 
@@ -132,7 +132,7 @@ fn windows_that_come_again_are_not_run_and_score_the_same_bits() {
     for _ in 0..2 {
         let receiver = submit(&pool.handle(), windows(), FlowId(0), Arc::default());
         assert!(bits(&scores(&receiver)) == expected);
-        let run_count = usize::try_from(pool.usage().window_count).unwrap();
+        let run_count = usize::try_from(pool.handle().usage().models[0].row_count).unwrap();
         assert_eq!(run_count, chunks.windows.len(), "once each");
     }
 }
@@ -215,7 +215,7 @@ fn a_cancelled_job_answers_once_and_runs_no_window() {
     // Behind it in the same flow, on the only thread: the long job has been passed over by then.
     let short = rig.chunks("Some text.").windows;
     scores(&submit(&handle, short, FlowId(0), Arc::default()));
-    assert_eq!(pool.usage().window_count, 1);
+    assert_eq!(pool.handle().usage().models[0].row_count, 1);
 }
 
 #[test]
@@ -244,6 +244,7 @@ fn an_unknown_model_is_a_reject() {
         model: 7,
         windows: rig.chunks("Some text.").windows,
         cancelled: Arc::default(),
+        mark: None,
         done: Box::new(move |answer| answers.send(answer).unwrap()),
     });
     match receiver.recv().unwrap() {

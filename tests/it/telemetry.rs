@@ -1,5 +1,5 @@
-//! Logs, metrics and error output hold no word of a document; with the guard lifted the same search
-//! finds every one.
+//! Logs, metrics, traces and error output hold no word of a document, neither here nor at a collector;
+//! with the guard lifted the same search finds every one.
 //!
 //! All shipped pipelines run in one worker, at the most talkative level, on documents that carry a
 //! word of their own in each place: body of each content type, key, header, document id, refused
@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::pdf_maker::{Pdf, Stream};
+use crate::support::collector::Collector;
 use crate::support::flow::REDACT_KEY;
 use crate::support::kafka::{self, Input};
 use crate::support::process::Process;
@@ -130,12 +131,14 @@ fn marked(pipeline: usize) -> (Vec<Input>, Vec<String>) {
 }
 
 /// Runs all pipelines on their marked documents; gives the words, and all that was told.
-fn told(variables: &[(&str, &str)]) -> (Vec<String>, String) {
+fn told(variables: &[(&str, &str)]) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let pipelines = pipelines(folder.path());
     let listen = format!("127.0.0.1:{}", jvm::free_port());
     let prefix = unique("told");
+    let collector = Collector::start();
     let mut args = vec!["run", "--brokers", kafka::brokers(), "--listen", &listen];
+    args.extend(["--otlp-endpoint", &collector.http]);
     args.extend(["--log", "trace", "--transactional-prefix", &prefix]);
     args.extend(pipelines.iter().map(|pipeline| pipeline.dir.to_str().unwrap()));
     let mut all = vec![("SLUICE_INSTANCE", "a"), ("SLUICE_REDACT_KEY", REDACT_KEY)];
@@ -158,7 +161,22 @@ fn told(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     assert!(metrics.contains("INTERNAL_PANIC"), "the panic was met\n{metrics}");
     worker.sigterm();
     assert!(worker.wait(LONG).success(), "{}", worker.tail());
-    (words, [metrics, worker.stderr(), worker.stdout()].concat())
+    let here = [metrics, worker.stderr(), worker.stdout()].concat();
+    let sent = wait_for("the end of the logs at the collector", LONG, || {
+        let is_whole = collector.logs().iter().any(|log| log["body"]["stringValue"] == "drained");
+        is_whole.then(|| collector.told())
+    });
+    assert!(!collector.spans().is_empty() && !collector.metrics().is_empty());
+    Told { words, here, sent }
+}
+
+/// The words of the documents, and where they may stand.
+struct Told {
+    words: Vec<String>,
+    /// Logs, metrics and error output.
+    here: String,
+    /// What a collector was sent.
+    sent: String,
 }
 
 fn found<'a>(words: &'a [String], told: &str) -> Vec<&'a String> {
@@ -168,17 +186,23 @@ fn found<'a>(words: &'a [String], told: &str) -> Vec<&'a String> {
 
 #[test]
 fn logs_metrics_and_errors_of_all_pipelines_hold_no_word_of_a_document() {
-    let (words, told) = told(&[]);
-    assert!(told.contains("\"TRACE\"") && told.contains("a bug in sluice"), "all was told");
-    assert_eq!(found(&words, &told), Vec::<&String>::new());
+    let Told { words, here, sent } = told(&[]);
+    assert!(here.contains("\"TRACE\"") && here.contains("a bug in sluice"), "all was told");
+    assert!(sent.contains("sluice.text") && sent.contains("a bug in sluice"), "all was sent");
+    assert_eq!(found(&words, &here), Vec::<&String>::new());
+    assert_eq!(found(&words, &sent), Vec::<&String>::new());
 }
 
 #[test]
 fn with_the_guard_lifted_the_same_search_finds_every_word() {
-    let (words, told) = told(&[("SLUICE_UNGUARDED", "1")]);
-    let found = found(&words, &told);
-    let missing: Vec<_> = words.iter().filter(|word| !found.contains(word)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
-    let quoted = told.lines().any(|line| line.contains("a planted panic quotes"));
-    assert!(quoted, "the panic hook is part of the guard");
+    let Told { words, here, sent } = told(&[("SLUICE_UNGUARDED", "1")]);
+    for told in [&here, &sent] {
+        let found = found(&words, told);
+        let missing: Vec<_> = words.iter().filter(|word| !found.contains(word)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(told.contains("a planted panic quotes"), "the panic hook is part of the guard");
+    }
+    // Attributes of spans are guarded, and not only log lines: texts stand in both.
+    let spans: Vec<_> = sent.lines().filter(|line| line.contains("resourceSpans")).collect();
+    assert!(!found(&words, &spans.concat()).is_empty(), "no span holds a word");
 }

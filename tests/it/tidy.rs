@@ -32,6 +32,7 @@ const LEAVES: &[&str] = &[
     "queue",
     "registry",
     "shutdown",
+    "telemetry",
     "types",
 ];
 
@@ -55,7 +56,12 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("ort", &["src/infer/"]),
     ("pdf_extract", &["src/text/"]),
     ("pdfium_render", &["src/text/"]),
-    ("prometheus_client", &["src/metrics.rs"]),
+    ("opentelemetry", &["src/metrics/", "src/telemetry/"]),
+    ("opentelemetry_appender_tracing", &["src/telemetry/"]),
+    ("opentelemetry_otlp", &["src/telemetry/"]),
+    ("opentelemetry_prometheus", &["src/metrics/"]),
+    ("opentelemetry_sdk", &["src/metrics/", "src/telemetry/"]),
+    ("prometheus", &["src/metrics/"]),
     (
         "rdkafka",
         &[
@@ -69,7 +75,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ),
     ("reqwest", &["src/claim/"]),
     ("rustix", &["src/claim/", "src/failpoint.rs", "src/text/"]),
-    ("rustls", &["src/claim/"]),
+    ("rustls", &["src/http.rs"]),
     ("saphyr_parser", &["src/config/"]),
     ("schemars", &["src/config/"]),
     ("seccompiler", &["src/text/"]),
@@ -83,10 +89,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "src/kafka/",
             "src/listen.rs",
             "src/shutdown.rs",
+            "src/telemetry/",
             "src/worker/",
         ],
     ),
-    ("tracing_subscriber", &["src/telemetry.rs"]),
+    ("tracing_subscriber", &["src/telemetry/"]),
     ("ureq", &["src/http.rs", "src/kafka/", "src/registry/"]),
     ("whatlang", &["src/text/"]),
 ];

@@ -49,7 +49,7 @@ pub(super) struct DemoArgs {
 }
 
 pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
-    telemetry::start(LogFormat::Text, &args.log);
+    telemetry::start(&logs(args), None);
     let since = Instant::now();
     let dirs = if args.dirs.is_empty() { all_pipelines()? } else { args.dirs.clone() };
     let mut flows = load_all(&dirs)?;
@@ -72,7 +72,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
         shown.push(Shown { flow, codec, inputs: samples.len(), rows: BTreeMap::new() });
     }
-    let Some(worker) = Worker::start(&settings, None, base, engines)? else {
+    let Some(worker) = Worker::start(&settings, None, None, base, engines)? else {
         return cluster.remove();
     };
     let shutdown = worker.shutdown();
@@ -141,6 +141,10 @@ fn kafka(brokers: &str, is_real: bool) -> settings::Kafka {
     }
 }
 
+fn logs(args: &DemoArgs) -> settings::Logs {
+    settings::Logs { log_format: LogFormat::Text, log: args.log.clone() }
+}
+
 fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
     Settings {
         kafka: kafka(cluster.brokers(), cluster.is_real),
@@ -152,7 +156,8 @@ fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
             drain_deadline_ms: 10_000,
             admin_listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         },
-        logs: settings::Logs { log_format: LogFormat::Text, log: args.log.clone() },
+        logs: logs(args),
+        otlp: settings::Otlp::default(),
     }
 }
 

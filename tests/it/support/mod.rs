@@ -8,6 +8,7 @@
 pub(crate) mod broker;
 pub(crate) mod checker;
 pub(crate) mod cluster;
+pub(crate) mod collector;
 pub(crate) mod dice;
 pub(crate) mod flow;
 pub(crate) mod gate;
