@@ -8,7 +8,7 @@ mod registry;
 mod text_children;
 mod topics;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -102,6 +102,12 @@ impl Worker {
         let lines = self.process.logs().into_iter();
         lines.filter(|line| line["message"] == PLANTED && line["point"] == point).count()
     }
+}
+
+/// Prints how long after the end of a fault, at `since`, everything was out.
+#[expect(clippy::print_stdout, reason = "a run of the tests shows it with --nocapture")]
+fn recovered(fault: &str, since: Instant) {
+    println!("recovery: {fault}: all out after {:.1} s", since.elapsed().as_secs_f64());
 }
 
 /// Status and body; status 0 where nobody answers.

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{COUNT, LONG, SMALL_BUDGET, Worker, codes, contracts};
+use super::{COUNT, LONG, SMALL_BUDGET, Worker, codes, contracts, recovered};
 use crate::faults::enveloped;
 use crate::support::flow::Flow;
 use crate::support::kafka::{self, Input};
@@ -71,7 +71,9 @@ fn a_registry_in_trouble_refuses_no_document() {
             (proxy.ill_count() > usize::from(!is_slow)).then_some(())
         });
         proxy.turn(Mood::Well);
+        let since = Instant::now();
         let seen = flow.wait_for(inputs.len(), &mut worker.process, LONG);
+        recovered(&format!("the registry was {mood:?}"), since);
         assert_eq!(codes(&seen), Vec::<String>::new(), "{mood:?}");
     }
     assert_eq!(inputs.len(), COUNT);

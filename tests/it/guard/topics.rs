@@ -2,8 +2,9 @@
 //! what, and goes on by itself.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::{COUNT, LONG, SMALL_BUDGET, Worker, codes, contracts};
+use super::{COUNT, LONG, SMALL_BUDGET, Worker, codes, contracts, recovered};
 use crate::support::checker::Kind;
 use crate::support::flow::Flow;
 use crate::support::kafka::{self, Input, Seen};
@@ -46,7 +47,9 @@ fn an_output_topic_that_is_missing_at_the_start_is_waited_for() {
     let (_, page) = worker.get("/metrics");
     assert!(page.contains("sluice_flow_waiting{pipeline=\"contracts\"} 1"), "{page}");
     create(&flow.record);
+    let since = Instant::now();
     let seen = flow.wait_for(COUNT, &mut worker.process, LONG);
+    recovered("an output topic was missing at the start", since);
     assert_eq!(codes(&seen).len(), 0);
     worker.wait_until("contracts", "running");
     flow.drain_and_check(&mut worker.process, &inputs, &positions);
@@ -67,6 +70,7 @@ fn an_output_topic_that_is_deleted_while_it_runs_is_waited_for() {
     let after_at = kafka::produce(&flow.input, &after);
     worker.wait_to_say(&format!("the output topic `{gone}` does not exist; create it"));
     create(gone);
+    let since = Instant::now();
     let expected: BTreeSet<_> = before_at
         .iter()
         .chain(&after_at)
@@ -77,6 +81,7 @@ fn an_output_topic_that_is_deleted_while_it_runs_is_waited_for() {
         ids.extend(flow.seen().iter().map(|(_, seen)| id(seen)));
         (ids == expected).then_some(())
     });
+    recovered("an output topic was deleted", since);
     worker.process.sigterm();
     assert!(worker.process.wait(LONG).success(), "{}", worker.process.tail());
     let all = flow.seen();
@@ -97,7 +102,9 @@ fn a_topic_of_smaller_messages_than_the_pipelines_is_told_at_the_start_and_waite
     worker.wait_until("contracts", "waiting");
     assert_eq!(flow.seen().len(), 0);
     kafka::configure_topic(&flow.reject, "max.message.bytes", "2000000");
+    let since = Instant::now();
     let seen = flow.wait_for(COUNT, &mut worker.process, LONG);
+    recovered("an output topic took smaller messages at the start", since);
     check_large(&seen);
     flow.drain_and_check(&mut worker.process, &inputs, &positions);
 }
@@ -117,7 +124,9 @@ fn a_message_that_a_topic_no_longer_takes_is_neither_lost_nor_refused() {
     worker.wait_to_say("a topic takes smaller messages than `output.message_bytes_max`");
     worker.wait_to_say("takes messages of at most 100000 bytes");
     kafka::configure_topic(&flow.reject, "max.message.bytes", "2000000");
+    let since = Instant::now();
     let seen = flow.wait_for(COUNT, &mut worker.process, LONG);
+    recovered("an output message was larger than its topic takes", since);
     check_large(&seen);
     flow.drain_and_check(&mut worker.process, &inputs, &positions);
 }
