@@ -106,6 +106,10 @@ impl Child {
             .env_clear()
             // One arena: every further one of glibc reserves 64 MiB of the address space.
             .env("MALLOC_ARENA_MAX", "1")
+            // Memory of a large document goes back to the system at its end. Unless told, glibc keeps
+            // blocks up to 32 MiB for reuse once it has seen one of that size.
+            .env("MALLOC_MMAP_THRESHOLD_", "1048576")
+            .env("MALLOC_TRIM_THRESHOLD_", "1048576")
             // Ctrl-C in a terminal is for the worker, which drains; its children finish their documents.
             .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(child_wire)))

@@ -156,7 +156,9 @@ fn a_child_has_its_limits_and_no_environment() {
     assert!(read(&mut reader, &html("text"), &patient()).is_ok());
     let child = children_of(&program)[0];
     let environment = fs::read(format!("/proc/{child}/environ")).unwrap();
-    assert_eq!(environment, b"MALLOC_ARENA_MAX=1\0");
+    let allocator =
+        b"MALLOC_ARENA_MAX=1\0MALLOC_MMAP_THRESHOLD_=1048576\0MALLOC_TRIM_THRESHOLD_=1048576\0";
+    assert_eq!(environment, allocator);
     let limits = fs::read_to_string(format!("/proc/{child}/limits")).unwrap();
     let limit = |name: &str| {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
