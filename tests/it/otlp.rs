@@ -163,6 +163,8 @@ fn metrics_and_logs_are_sent_too_and_signals_can_be_chosen() {
     let mut worker = flow.worker("a", &[&args[..], &["--listen", &listen]].concat());
     flow.wait_for(2, &mut worker, LONG);
     let (_, page) = get(&format!("http://{listen}/metrics"));
+    // For `scripts/promtool`.
+    std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics.txt"), &page).unwrap();
     drain(&mut worker);
     let told = wait_for("metrics and logs", LONG, || {
         let (metrics, logs) = (collector.metrics(), collector.logs());
