@@ -17,6 +17,8 @@ pub mod decode;
 pub mod error;
 #[path = "../src/failpoint.rs"]
 pub mod failpoint;
+#[path = "../src/http.rs"]
+pub mod http;
 #[path = "../src/redact/mod.rs"]
 pub mod redact;
 #[path = "../src/registry/mod.rs"]

@@ -188,6 +188,70 @@ fn every_target_is_in_the_tests_and_in_the_fuzzer() {
     assert_eq!(all, of_corpus.collect());
 }
 
+/// The Rust files below `path`, or `path` itself.
+fn sources(path: &Path) -> Vec<String> {
+    if path.is_file() {
+        return vec![std::fs::read_to_string(path).unwrap()];
+    }
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let is_source = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|it| it == "rs");
+    entries.filter(is_source).flat_map(|path| sources(&path)).collect()
+}
+
+/// Names of the dependencies of a manifest, as code has them.
+fn dependencies(manifest: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(manifest).unwrap();
+    let lines = text.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    let names = lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_")));
+    names.collect()
+}
+
+/// What is missing to build the rooms of `fuzz/sluice.rs`: modules and crates that they name.
+fn missing(listed: &str, crates: &BTreeSet<String>) -> Vec<String> {
+    let modules: BTreeSet<_> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    let all = dependencies(&root().join("Cargo.toml"));
+    let paths =
+        listed.lines().filter_map(|line| line.strip_prefix("#[path = \"../")?.strip_suffix("\"]"));
+    let mut missing = BTreeSet::new();
+    for path in paths {
+        let path = root().join(path);
+        let path = if path.ends_with("mod.rs") { path.parent().unwrap() } else { &path };
+        for source in sources(path) {
+            let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let words = |before| {
+                    line.split(before).skip(1).filter_map(|rest: &str| {
+                        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+                    })
+                };
+                let unknown = words("crate::")
+                    .filter(|word| word.starts_with(char::is_lowercase) && !modules.contains(word));
+                missing.extend(unknown.map(|word| format!("mod {word}")));
+                let foreign = all.iter().filter(|name| {
+                    line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':')
+                        .any(|word| word.starts_with(&format!("{name}::")))
+                });
+                missing.extend(foreign.filter(|name| !crates.contains(*name)).cloned());
+            }
+        }
+    }
+    missing.into_iter().collect()
+}
+
+#[test]
+fn the_fuzzer_has_every_module_and_crate_that_its_rooms_name() {
+    let listed = std::fs::read_to_string(root().join("fuzz/sluice.rs")).unwrap();
+    let crates = dependencies(&root().join("fuzz/Cargo.toml"));
+    assert_eq!(missing(&listed, &crates), Vec::<String>::new());
+    let fewer = crates.iter().filter(|name| *name != "nix").cloned().collect();
+    let listed = listed.replace("pub mod http;", "");
+    assert_eq!(missing(&listed, &fewer), ["mod http", "nix"]);
+}
+
 /// `(name, version)` of every package of a lock file.
 fn locked(path: &Path) -> BTreeSet<(String, String)> {
     let text = std::fs::read_to_string(path).unwrap();
