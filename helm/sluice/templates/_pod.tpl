@@ -35,6 +35,22 @@ capabilities:
 - name: SLUICE_REGISTRY
   value: {{ . | quote }}
 {{- end }}
+{{- with .otlp }}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_EXPORTER_OTLP_PROTOCOL
+  value: {{ .protocol }}
+- name: SLUICE_OTLP_SIGNALS
+  value: {{ join "," .signals }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .sampleRatio | quote }}
+- name: OTEL_SERVICE_NAME
+  value: {{ include "sluice.fullname" $.root }}
+{{- end }}
+{{- end }}
 {{- range $variable, $_ := .secretFiles }}
 - name: {{ $variable }}
   value: /run/sluice/secrets/{{ $variable }}
