@@ -164,8 +164,16 @@ fn memory_at_full_load_stays_within_its_bound() {
     );
     assert!(ended > 0, "nothing was worked on\n{}", worker.tail());
     assert!(own < bound("memory_bytes_max") && children < bound("children_memory_bytes_max"));
-    let settled = &samples[samples.len() / 3..];
-    let slope_of = |what: &str, of: fn(&Sample) -> u64| {
+    let slope = tell_slopes(&samples[samples.len() / 3..]);
+    if minutes >= JUDGED_MINUTES_MIN {
+        let slope = slope.expect("samples enough");
+        assert!(slope.upper() < GROWTH_MB_MAX, "memory grows: {slope:?}");
+    }
+}
+
+/// Prints how the memory of the worker grows, and with that of its children; gives the latter.
+fn tell_slopes(settled: &[Sample]) -> Option<Slope> {
+    let tell = |what: &str, of: fn(&Sample) -> u64| {
         let slope = Slope::of(&medians(settled, of))?;
         println!(
             "slope of {what} over the last two thirds: {:.2} MB an hour, 95 % interval +- {:.2}",
@@ -173,14 +181,6 @@ fn memory_at_full_load_stays_within_its_bound() {
         );
         Some(slope)
     };
-    slope_of("the worker", |sample| sample.worker_bytes);
-    let both =
-        slope_of("worker and children", |sample| sample.worker_bytes + sample.children_bytes);
-    let Some(slope) = both else {
-        println!("too short for a slope");
-        return;
-    };
-    if minutes >= JUDGED_MINUTES_MIN {
-        assert!(slope.upper() < GROWTH_MB_MAX, "memory grows: {slope:?}");
-    }
+    tell("the worker", |sample| sample.worker_bytes);
+    tell("worker and children", |sample| sample.worker_bytes + sample.children_bytes)
 }
