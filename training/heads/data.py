@@ -1,11 +1,18 @@
 """The common form of all data sets: records, their tokens and words, windows and batches."""
 
+import json
 import re
 from dataclasses import dataclass, field
 
 import numpy as np
+from tokenizers import Tokenizer
 
 IGNORE = -100
+
+
+def open_tokenizer(content):
+    content = {**content, "truncation": None, "padding": None}
+    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), content
 
 
 @dataclass

@@ -10,9 +10,8 @@ from onnx import TensorProto
 
 from export import Graph, dense, encode, finish, quantise
 from heads import recipes
-from heads.data import special_ids
+from heads.data import open_tokenizer, special_ids
 from heads.loud import loud_channels
-from heads.train import open_tokenizer
 from infer import PAD_TO
 from model import find_base
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heads.data import Encoded
-from heads.train import open_tokenizer
+from heads.data import Encoded, open_tokenizer
 from infer import Scorer, owners, window_starts
 
 

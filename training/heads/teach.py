@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from heads import recipes
-from heads.data import chosen, encode, epoch_batches, make_batch, special_ids
+from heads.data import chosen, encode, epoch_batches, make_batch, open_tokenizer, special_ids
 from heads.model import HeadsModel
-from heads.train import column_ranges, open_tokenizer
+from heads.train import column_ranges
 from infer import owners, window_starts
 from model import find_base
 

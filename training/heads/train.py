@@ -15,18 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 
 from heads import recipes
-from heads.data import IGNORE, Encoded, chosen, encode, epoch_batches, make_batch, misspell, special_ids
+from heads.data import (IGNORE, Encoded, chosen, encode, epoch_batches, make_batch, misspell,
+                        open_tokenizer, special_ids)
 from heads.model import HeadsModel, load, select
 from heads.vocabulary import prune
 from model import base_state, find_base
-
-
-def open_tokenizer(content):
-    content = {**content, "truncation": None, "padding": None}
-    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), content
 
 
 def spread(base, vocabulary, words, pieces):
