@@ -48,12 +48,6 @@ impl Window {
     pub const fn content_tokens_max(&self) -> usize {
         self.tokens_max.saturating_sub(2)
     }
-
-    /// Every length to which a row can be padded, ascending.
-    pub fn padded_lengths(self) -> impl Iterator<Item = usize> {
-        let multiple = self.pad_multiple_tokens;
-        (1..=self.tokens_max / multiple).map(move |count| count * multiple)
-    }
 }
 
 /// A model bundle whose files were read and whose digests were compared.

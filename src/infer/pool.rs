@@ -98,8 +98,8 @@ pub struct Handle {
 }
 
 impl Pool {
-    /// Loads ONNX Runtime, opens every model on every thread and runs each once in every shape,
-    /// so that the first document meets a warm model. Fatal where library, device or a model is
+    /// Loads ONNX Runtime, opens every model on every thread and runs each once on its longest
+    /// row, so that the first document meets a warm model. Fatal where library, device or a model is
     /// missing or does not fit.
     pub fn start(setup: Setup) -> Result<Self, Fault> {
         let runtime = Runtime::load(&setup.library)?;
@@ -259,12 +259,9 @@ impl Loader {
     }
 }
 
-/// Runs `session` once in every shape.
+/// Runs `session` once on its longest row, for which it needs the most memory.
 fn warm(session: &mut Session, bundle: &Bundle) -> Result<(), RunError> {
-    bundle.window.padded_lengths().try_for_each(|tokens| {
-        session.scores(&[&blank(bundle, tokens)])?;
-        Ok(())
-    })
+    session.scores(&[&blank(bundle, bundle.window.tokens_max)]).map(drop)
 }
 
 /// A row without text, `tokens` long.

@@ -290,7 +290,8 @@ fn check_output(outputs: &[Outlet], name: &str, columns: usize, rank: usize) -> 
 /// How sessions run. The level of graph optimisation is named, not left to a default, since it
 /// changes bits. One thread a session: many windows side by side use the cores better than one
 /// window spread over them, and sums do not depend on how work was split. The arena is kept, and
-/// with it memory patterns: shapes are few, so it stops growing once each was seen.
+/// with it memory patterns, one a shape. Limit: a row has at most `tokens_max` lengths, so both stop
+/// growing once each was seen.
 fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
     let cpu = ort::ep::CPU::default().with_arena_allocator(true).build().error_on_failure();
     Ok(ort::session::Session::builder(&runtime.environment)?

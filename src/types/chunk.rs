@@ -9,8 +9,7 @@ use super::{Sensitive, TokenSpan};
 pub struct Chunk {
     /// Token ids as the model takes them, the special ones at both ends included, padding not.
     pub ids: Sensitive<Vec<i64>>,
-    /// Length in tokens to which the row is padded; one of few, so that the runtime meets few
-    /// shapes.
+    /// Length in tokens to which the row is padded, by the window of the bundle.
     pub padded_tokens: usize,
     /// Tokens of the text that the window holds, special ones not counted.
     pub tokens: Range<usize>,
