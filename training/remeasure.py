@@ -156,12 +156,11 @@ class Bench:
 
 
 def contracts(bench):
-    card, metrics, told, known = bench.card, {}, {}, {}
+    card, metrics, told, known = bench.card, {"dev": {}, "test": {}}, {}, {}
     for split in SPLITS:
         data = f"cuad/{split}.jsonl.gz"
         told[split] = bench.told(split, data)
         known[split] = bench.reference(split, "evaluate.py", data="cuad")
-        metrics[split] = {}
         for name, before in bench.bundle["metrics"][split].items():
             # What only tuning knows stays.
             source = next((r for r in (told[split], known[split]) if name in r), {name: before})
