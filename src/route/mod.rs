@@ -28,8 +28,8 @@
 //! compaction keeps one message a key.
 //!
 //! Headers: records and reviews carry `content-type`, `sluice-record-id`, and of the original ones
-//! those of W3C Trace Context and Baggage, so that a trace goes on; the others describe the input
-//! document, not the record. Rejects carry all original headers, so that the message can be
+//! those of W3C Trace Context and Baggage, so that a trace goes on (where traces are sent, from the
+//! span of the delivery); the others describe the input document, not the record. Rejects carry all original headers, so that the message can be
 //! produced again as it was; old `sluice-*` ones go, since a reject that is sent in again and
 //! refused again has one reason, the new one. One stays: the count in `sluice-hops` of how often the
 //! message was sent in again, so that it does not go round for ever.

@@ -3,14 +3,13 @@
 //! A collector that is away costs telemetry and nothing else: queues are bounded, what does not fit is
 //! dropped and counted in a warning, and no delivery waits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig as _,
+    LogExporter, MetricExporter, Protocol, SpanExporter, WithExportConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -33,6 +32,21 @@ pub type MetricReader = PeriodicReader<MetricExporter>;
 const HTTP: Protocol = Protocol::HttpBinary;
 const GRPC: Protocol = Protocol::Grpc;
 
+/// An exporter of that type, whose builders share their methods but no trait, for `signal` to a [`Target`].
+macro_rules! exporter {
+    ($exporter:ident, $signal:literal, $to:expr) => {{
+        let (builder, address) = ($exporter::builder(), $to.address($signal));
+        match $to.protocol {
+            OtlpProtocol::HttpProtobuf => {
+                builder.with_http().with_protocol(HTTP).with_endpoint(address).build()
+            }
+            OtlpProtocol::Grpc => {
+                builder.with_tonic().with_protocol(GRPC).with_endpoint(address).build()
+            }
+        }
+    }};
+}
+
 /// The exporters of a process.
 pub struct Export {
     traces: Option<SdkTracerProvider>,
@@ -40,7 +54,7 @@ pub struct Export {
     metrics: Option<MetricReader>,
     resource: Resource,
     /// What gRPC runs on; none over HTTP.
-    _runtime: Option<Arc<Runtime>>,
+    _runtime: Option<Runtime>,
 }
 
 impl Export {
@@ -55,15 +69,24 @@ impl Export {
             |error| Fault::new(FaultClass::Fatal, format!("--otlp-endpoint `{endpoint}`"), error);
         let runtime = match otlp.otlp_protocol {
             OtlpProtocol::HttpProtobuf => None,
-            OtlpProtocol::Grpc => Some(Arc::new(runtime()?)),
+            OtlpProtocol::Grpc => Some(runtime()?),
         };
-        let inside = runtime.as_ref().map(|runtime| runtime.enter());
+        let inside = runtime.as_ref().map(Runtime::enter);
         let resource = resource(&otlp.otlp_service, instance);
         let wants = |signal| otlp.otlp_signals.contains(&signal);
         let to = Target { endpoint, protocol: otlp.otlp_protocol };
-        let traces = wants(Signal::Traces).then(|| to.spans()).transpose().map_err(fault)?;
-        let logs = wants(Signal::Logs).then(|| to.logs()).transpose().map_err(fault)?;
-        let metrics = wants(Signal::Metrics).then(|| to.metrics()).transpose().map_err(fault)?;
+        let traces = wants(Signal::Traces)
+            .then(|| exporter!(SpanExporter, "traces", to))
+            .transpose()
+            .map_err(fault)?;
+        let logs = wants(Signal::Logs)
+            .then(|| exporter!(LogExporter, "logs", to))
+            .transpose()
+            .map_err(fault)?;
+        let metrics = wants(Signal::Metrics)
+            .then(|| exporter!(MetricExporter, "metrics", to))
+            .transpose()
+            .map_err(fault)?;
         let traces = traces.map(|exporter| {
             let builder = SdkTracerProvider::builder().with_resource(resource.clone());
             builder.with_batch_exporter(exporter).build()
@@ -124,42 +147,6 @@ impl Target<'_> {
                 format!("{}/v1/{signal}", self.endpoint.trim_end_matches('/'))
             }
             OtlpProtocol::Grpc => self.endpoint.to_owned(),
-        }
-    }
-
-    fn spans(&self) -> Result<SpanExporter, ExporterBuildError> {
-        let (builder, address) = (SpanExporter::builder(), self.address("traces"));
-        match self.protocol {
-            OtlpProtocol::HttpProtobuf => {
-                builder.with_http().with_protocol(HTTP).with_endpoint(address).build()
-            }
-            OtlpProtocol::Grpc => {
-                builder.with_tonic().with_protocol(GRPC).with_endpoint(address).build()
-            }
-        }
-    }
-
-    fn logs(&self) -> Result<LogExporter, ExporterBuildError> {
-        let (builder, address) = (LogExporter::builder(), self.address("logs"));
-        match self.protocol {
-            OtlpProtocol::HttpProtobuf => {
-                builder.with_http().with_protocol(HTTP).with_endpoint(address).build()
-            }
-            OtlpProtocol::Grpc => {
-                builder.with_tonic().with_protocol(GRPC).with_endpoint(address).build()
-            }
-        }
-    }
-
-    fn metrics(&self) -> Result<MetricExporter, ExporterBuildError> {
-        let (builder, address) = (MetricExporter::builder(), self.address("metrics"));
-        match self.protocol {
-            OtlpProtocol::HttpProtobuf => {
-                builder.with_http().with_protocol(HTTP).with_endpoint(address).build()
-            }
-            OtlpProtocol::Grpc => {
-                builder.with_tonic().with_protocol(GRPC).with_endpoint(address).build()
-            }
         }
     }
 }

@@ -30,6 +30,7 @@ use opentelemetry::{Context, ContextGuard, KeyValue, Value};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span as SdkSpan};
 
+use crate::config::Flow;
 use crate::types::{Delivery, Header, Sensitive, Shown};
 
 /// Header of W3C Trace Context that names a trace and the span in it.
@@ -65,9 +66,8 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// Begins the span of a delivery that `group` consumes for `pipeline`, and names it in the delivery's headers, so that
-    /// outcomes carry it. `None` where no traces are sent, or not this one's.
-    pub fn begin(delivery: &mut Delivery, pipeline: &str, group: &str) -> Option<Self> {
+    /// Begins the span of a delivery that `flow` consumes, and names it in the delivery's headers, so that outcomes carry it. `None` where no traces are sent, or not this one's.
+    pub fn begin(delivery: &mut Delivery, flow: &Flow) -> Option<Self> {
         let tracer = TRACER.get()?;
         let parent =
             TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(delivery));
@@ -82,9 +82,9 @@ impl Trail {
                 KeyValue::new("messaging.destination.name", position.topic.to_string()),
                 KeyValue::new("messaging.destination.partition.id", position.partition.to_string()),
                 KeyValue::new("messaging.kafka.offset", position.offset),
-                KeyValue::new("messaging.consumer.group.name", group.to_owned()),
+                KeyValue::new("messaging.consumer.group.name", flow.group()),
                 KeyValue::new("messaging.message.body.size", size(delivery.body.as_ref())),
-                KeyValue::new("sluice.pipeline", pipeline.to_owned()),
+                KeyValue::new("sluice.pipeline", flow.pipeline.name.clone()),
             ])
             .start_with_context(tracer, &parent);
         let own = span.span_context().clone();

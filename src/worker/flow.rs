@@ -204,7 +204,7 @@ impl Running {
 
     /// Takes a delivery in; never blocks. What is in flight is bounded by the source.
     pub fn accept(&self, ticket: Ticket, mut delivery: Delivery) {
-        let trail = Trail::begin(&mut delivery, self.pipeline(), &self.engine.flow.group());
+        let trail = Trail::begin(&mut delivery, &self.engine.flow);
         if let Some(trail) = &trail {
             self.trails.keep(&ticket, trail.clone());
         }
