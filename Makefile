@@ -26,7 +26,7 @@ ONLY ?=
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers bench check-pipelines helm test-kube test-image ci tools
+.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers collector bench check-pipelines helm test-kube test-image ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -35,7 +35,7 @@ demo: tools runtime ## run the samples of all pipelines, BROKERS=host:port for a
 	@cargo build --locked --release
 	@cargo run --locked --release --quiet -- demo $(if $(BROKERS),--brokers '$(BROKERS)')
 
-test: tools runtime servers ## every test that needs the clone only, on a real broker and registry too
+test: tools runtime servers collector ## every test that needs the clone only, on a real broker and registry too
 	cargo test --locked --features failpoints
 
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
@@ -81,11 +81,13 @@ runtime: ## fetch ONNX Runtime and PDFium into .runtime/lib, once
 	$(call need,python3 -m pip --version,python3 with pip is missing,python3-pip)
 	@scripts/fetch-runtime
 
-servers: ## fetch Apache Kafka and Apicurio Registry and build the OpenTelemetry Collector for the tests into .runtime, once
+servers: ## fetch Apache Kafka and Apicurio Registry for the tests into .runtime/servers, once
 	$(call need,"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" --version | grep -E '^(java|openjdk) (1[7-9]|[2-9][0-9])',java 17 or newer is missing,openjdk-17-jre-headless)
 	$(call need,mvn --version,mvn is missing,maven)
-	$(call need,go version,go 1.26 or newer is missing,golang)
 	@scripts/fetch-servers
+
+collector: ## build the OpenTelemetry Collector for the tests into .runtime, once
+	$(call need,go version,go 1.26 or newer is missing,golang)
 	@scripts/build-collector
 
 bench: tools runtime servers ## the table of benches/README.md, DATA=DIR ROUNDS=3 WORKLOAD=all, and the rooms alone

@@ -30,7 +30,7 @@ impl Collector {
     /// When it is not built, or does not start.
     pub(crate) fn start() -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".runtime/collector");
-        assert!(program.exists(), "run `make servers`: {} is missing", program.display());
+        assert!(program.exists(), "run `make collector`: {} is missing", program.display());
         let folder = Reaper::shared().folder().join(unique("collector"));
         fs::create_dir_all(&folder).unwrap();
         let file = folder.join("told.jsonl");
