@@ -11,7 +11,6 @@ mod chaos;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
-#[cfg(feature = "test-data")]
 mod data;
 #[cfg(test)]
 mod delivery;

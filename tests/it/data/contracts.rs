@@ -29,6 +29,7 @@ fn pdfs() -> Vec<PathBuf> {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn forty_contracts_give_forty_records_or_reviews_and_no_reject() {
     let flow = Flow::new(4, "");
     let input = |path: &PathBuf| {
@@ -47,6 +48,7 @@ fn forty_contracts_give_forty_records_or_reviews_and_no_reject() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn the_text_of_a_pdf_is_as_good_as_plain_text() {
     // The 40 originals belong to both splits; each is measured on its own records.
     for split in ["dev", "test"] {

@@ -12,6 +12,7 @@ use crate::onnx::bundle_dir;
 const TOLERANCE: f64 = 0.002;
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn both_splits_give_the_figures_of_the_model_card() {
     let manifest = std::fs::read(bundle_dir().join("bundle.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -117,6 +118,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn heads_give_the_figures_of_their_cards() {
     for Row { model, head, splits, file, more } in ROWS {
         let manifest = bundle_dir().with_file_name(model).join("bundle.json");
@@ -145,6 +147,7 @@ fn heads_give_the_figures_of_their_cards() {
 /// The card of the clinical model gives single figures of the test split. Those of identifiers are
 /// of the model and the rules of the pipeline together, and are not of the model alone.
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn clinical_entities_give_the_figure_of_their_card() {
     let manifest = bundle_dir().with_file_name("clinical-notes").join("bundle.json");
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();

@@ -44,6 +44,7 @@ fn share(part: usize, whole: usize) -> f64 {
 
 /// Notes that people wrote of visits; their age and sex are given beside them.
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn notes_of_visits_end_as_records_with_age_sex_problems_and_sections() {
     let path = folder().join("aci_bench/valid.jsonl");
     let lines = std::fs::read_to_string(path).expect("the data set has the file");
@@ -183,6 +184,7 @@ const READ: [Read; 11] = [
 
 /// Reports name no year, which the timestamp of a Kafka message gives; so the words are compared.
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn reports_of_outages_give_what_a_reader_finds_in_them() {
     let reports = folder().join("incidents_2i2c/reports");
     let ended = outcomes("incident-logs", std::slice::from_ref(&reports), &[]);
@@ -232,6 +234,7 @@ fn reports_of_outages_give_what_a_reader_finds_in_them() {
 
 /// Raw work orders, one a line, as one message.
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn every_work_order_ends_as_a_record_and_most_have_an_item() {
     let file = folder().join("pdl_excavator/test.jsonl");
     let lines = std::fs::read_to_string(file).expect("the data set has the file");
@@ -260,6 +263,7 @@ fn every_work_order_ends_as_a_record_and_most_have_an_item() {
 /// Logs of many programs, each file a message; two of them are an empty file and one with bytes that
 /// are not UTF-8.
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn logs_of_many_programs_end_entry_by_entry_as_records() {
     let logs = folder().join("logs_permissive");
     let files = ["lnav", "kafka/kafka1-server.log.2016-12-19-16"].map(|name| logs.join(name));

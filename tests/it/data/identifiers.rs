@@ -47,6 +47,7 @@ fn is_model_matter(label: &str) -> bool {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn what_has_a_form_is_covered_by_rules() {
     let redactor = redactor(&Kind::ALL);
     let (mut all, mut covered, mut found, mut right) = (0_u32, 0_u32, 0_u32, 0_u32);
@@ -89,6 +90,7 @@ fn what_has_a_form_is_covered_by_rules() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn notes_without_identifiers_are_left_nearly_alone() {
     let redactor = redactor(&Kind::ALL);
     let (mut found, mut bytes) = (0, 0);

@@ -71,12 +71,14 @@ fn marked() -> Vec<Marked> {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn headers_of_notes_leave_by_no_way() {
     let ways = outputs(&Flow::shipped("clinical-notes", 1, None, ""), &case());
     assert_clean("aci_bench", &ways, &marked());
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn without_redaction_every_header_of_the_notes_is_found() {
     let ways = outputs(&Flow::shipped("clinical-notes", 1, Some("redact"), ""), &case());
     assert_marked(&ways, &marked(), &marked());

@@ -60,6 +60,7 @@ fn check(file: &Path, content_type: &str, is_start: impl Fn(&[u8]) -> bool) {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn entries_of_real_logs_start_where_their_programs_wrote_them() {
     let logs = folder().join("logs_permissive");
     for (file, content_type) in [
@@ -87,6 +88,7 @@ fn entries_of_real_logs_start_where_their_programs_wrote_them() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn work_orders_are_an_entry_a_line() {
     let file = folder().join("pdl_excavator/test.jsonl");
     let lines = std::fs::read_to_string(file).expect("the data set has the file");

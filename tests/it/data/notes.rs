@@ -143,6 +143,7 @@ fn check_pairing(modifier: &str, items: &[&str], floor: (f64, f64)) {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn modifiers_go_where_annotators_put_them() {
     check_pairing("Dosage", &["Medication"], (0.9, 0.9));
     check_pairing("Lab_value", &["Diagnostic_procedure"], (0.8, 0.75));
@@ -164,6 +165,7 @@ fn read_share(label: &str, attribute: &AttributeSpec, with_digit: bool) -> f64 {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn most_marked_spans_are_read_as_their_type() {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let sexes = BTreeMap::from([

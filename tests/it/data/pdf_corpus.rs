@@ -63,6 +63,7 @@ fn files(root: &Path) -> BTreeSet<String> {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn every_file_ends_as_expected_and_no_worker_exits() {
     let root = corpus();
     let expected: BTreeMap<String, Expected> =
@@ -95,6 +96,7 @@ fn every_file_ends_as_expected_and_no_worker_exits() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn a_file_gives_the_same_text_in_whatever_company() {
     let root = corpus();
     let limits = TextLimits { text_chars_min: 1, ..TextLimits::default() };

@@ -93,6 +93,7 @@ fn annotated(text: &str) -> BTreeSet<(Span, String)> {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn headings_of_whole_notes_open_their_sections() {
     let headings = headings();
     let (mut right, mut told, mut all, mut notes) = (0_u32, 0_u32, 0_u32, 0_u32);
@@ -124,6 +125,7 @@ struct Section {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn the_text_of_a_section_stays_in_it_and_has_none_without_heading() {
     let headings = headings();
     let path = super::folder().join("mts_dialog/test1.csv");

@@ -193,6 +193,7 @@ fn place_forms(answer: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn dates_agree_with_the_answers() {
     let date = |split, label| single(split, &column(label, FieldKind::Date), date_forms);
     check(date("train", "Agreement Date"), 0.98, 0.98, "agreement date, train");
@@ -205,6 +206,7 @@ fn dates_agree_with_the_answers() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn leading_words_make_expiration_dates_more_and_surer() {
     let kind = FieldKind::Date;
     let plain = single("train", &field("Expiration Date", kind, None), date_forms);
@@ -213,6 +215,7 @@ fn leading_words_make_expiration_dates_more_and_surer() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn durations_agree_with_the_answers() {
     let term = |split, label| single(split, &column(label, FieldKind::Duration), duration_forms);
     let notice = "Notice Period To Terminate Renewal";
@@ -223,6 +226,7 @@ fn durations_agree_with_the_answers() {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn jurisdictions_agree_with_the_answers() {
     let law = field("Governing Law", FieldKind::Jurisdiction, None);
     check(single("train", &law, place_forms), 0.98, 0.98, "governing law, train");
@@ -252,12 +256,14 @@ fn names(split: &str) -> Agreement {
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn party_lists_hold_the_names_of_the_answers() {
     check(names("train"), 0.83, 0.86, "parties, train");
     check(names("dev"), 0.83, 0.86, "parties, dev");
 }
 
 #[test]
+#[ignore = "it reads the data sets: `make test-data`"]
 fn every_marked_span_of_every_label_is_grounded() {
     for split in ["train", "dev"] {
         let mut spans = 0;
