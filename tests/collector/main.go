@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"log"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
@@ -12,8 +13,19 @@ import (
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
-	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
+	"go.opentelemetry.io/collector/service/telemetry"
+	"go.uber.org/zap"
 )
+
+// telemetryOfItself is a log to standard error: the usual factory has exporters for everything, and doubles what is built.
+func telemetryOfItself() telemetry.Factory {
+	config := func() component.Config { return &struct{}{} }
+	logger := func(context.Context, telemetry.LoggerSettings, component.Config) (*zap.Logger, component.ShutdownFunc, error) {
+		logger, err := zap.NewProduction()
+		return logger, nil, err
+	}
+	return telemetry.NewFactory(config, telemetry.WithCreateLogger(logger))
+}
 
 func components() (otelcol.Factories, error) {
 	receivers, err := otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory())
@@ -24,7 +36,7 @@ func components() (otelcol.Factories, error) {
 	if err != nil {
 		return otelcol.Factories{}, err
 	}
-	return otelcol.Factories{Receivers: receivers, Exporters: exporters, Telemetry: otelconftelemetry.NewFactory()}, nil
+	return otelcol.Factories{Receivers: receivers, Exporters: exporters, Telemetry: telemetryOfItself()}, nil
 }
 
 func main() {

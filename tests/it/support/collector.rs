@@ -37,9 +37,8 @@ impl Collector {
         let [http, grpc] = [jvm::free_port(), jvm::free_port()];
         let config = format!(
             "receivers:\n  otlp:\n    protocols:\n      http:\n        endpoint: 127.0.0.1:{http}\n      grpc:\n        \
-             endpoint: 127.0.0.1:{grpc}\nexporters:\n  file:\n    path: {}\n    flush_interval: 100ms\nservice:\n  telemetry:\n    \
-             metrics:\n      level: none\n  pipelines:\n    traces: &all\n      receivers: [otlp]\n      exporters: [file]\n    \
-             metrics: *all\n    logs: *all\n",
+             endpoint: 127.0.0.1:{grpc}\nexporters:\n  file:\n    path: {}\n    flush_interval: 100ms\nservice:\n  pipelines:\n    \
+             traces: &all\n      receivers: [otlp]\n      exporters: [file]\n    metrics: *all\n    logs: *all\n",
             file.display()
         );
         let path = folder.join("collector.yaml");
