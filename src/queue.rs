@@ -5,6 +5,9 @@
 //! tag, the eligible flow with the lowest goes next, and being served moves its tag by the cost.
 //! A flow that was idle, or that its caller held back, starts at the tag last served: it gets no
 //! credit for the time in which it asked for nothing.
+//! Items may be served in groups: the first is the next in fair order, and what joins it is served
+//! early, is paid for as what comes in turn, and passes over the items before it in its flow no
+//! more than [`PASSED_OVER_MAX`] times in a row.
 //!
 //! Deliberately unbounded: callers bound it by their own limits (`limits.in_flight_*_max`), so
 //! that a full queue is seen where documents are admitted and not where they are half done.
@@ -16,11 +19,27 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u64);
 
+/// Limit: items of a flow that are served before its head because they join a group; the next one
+/// of it must be its head. Without it, a flow whose head joins nothing could be kept busy behind it
+/// for ever.
+const PASSED_OVER_MAX: usize = 1_024;
+
 /// The items of one flow and what it has been served.
 struct Lane<T> {
     /// Virtual time at which the head item starts, in cost units.
     start: u64,
     items: VecDeque<(u64, T)>,
+    /// Items that were served before the head since it is the head.
+    passed_over_count: usize,
+}
+
+impl<T> Lane<T> {
+    /// Place of the first item from `from` on that joins and may be served now.
+    fn find(&self, from: usize, joins: impl Fn(&T) -> bool) -> Option<usize> {
+        let until = if self.passed_over_count < PASSED_OVER_MAX { self.items.len() } else { 1 };
+        let mut items = self.items.iter().enumerate().take(until).skip(from);
+        items.find(|(_, (_, item))| joins(item)).map(|(place, _)| place)
+    }
 }
 
 /// The policy alone: no lock, no waiting.
@@ -40,8 +59,11 @@ impl<T> Order<T> {
 
     fn push(&mut self, flow: FlowId, cost: u64, item: T) {
         let now = self.virtual_time;
-        let lane =
-            self.lanes.entry(flow).or_insert_with(|| Lane { start: now, items: VecDeque::new() });
+        let lane = self.lanes.entry(flow).or_insert_with(|| Lane {
+            start: now,
+            items: VecDeque::new(),
+            passed_over_count: 0,
+        });
         if lane.items.is_empty() {
             lane.start = lane.start.max(now);
         }
@@ -69,10 +91,53 @@ impl<T> Order<T> {
         let (cost, item) = lane.items.pop_front()?;
         self.virtual_time = self.virtual_time.max(lane.start);
         lane.start = lane.start.saturating_add(cost);
+        lane.passed_over_count = 0;
         self.item_count -= 1;
         self.cost = self.cost.saturating_sub(cost);
         self.forfeit(eligible);
         Some(item)
+    }
+
+    /// The next item, and with it others up to `most` that join it, of the flow that was served
+    /// least first. Virtual time goes by the first alone: a flow that fills up the groups of
+    /// others runs ahead of it, and waits until it has caught up.
+    fn pop_group(
+        &mut self,
+        eligible: impl Fn(FlowId) -> bool,
+        most: impl Fn(&T) -> usize,
+        joins: impl Fn(&T, &T) -> bool,
+    ) -> Option<Vec<T>> {
+        let first = self.pop(&eligible)?;
+        let most = most(&first);
+        let mut group = vec![first];
+        // How far each flow was looked through; what was passed over joins no more.
+        let mut looked: BTreeMap<FlowId, usize> = BTreeMap::new();
+        while group.len() < most {
+            let is_left = |flow: FlowId, lane: &Lane<T>| {
+                looked.get(&flow).copied().unwrap_or_default() < lane.items.len()
+            };
+            let chosen = self
+                .lanes
+                .iter_mut()
+                .filter(|(flow, lane)| eligible(**flow) && is_left(**flow, lane))
+                .min_by_key(|(flow, lane)| (lane.start, **flow));
+            let Some((flow, lane)) = chosen else { break };
+            let from = looked.get(flow).copied().unwrap_or_default();
+            let place = group.first().and_then(|first| lane.find(from, |item| joins(first, item)));
+            let taken = place.and_then(|place| Some((place, lane.items.remove(place)?)));
+            let Some((place, (cost, item))) = taken else {
+                looked.insert(*flow, usize::MAX);
+                continue;
+            };
+            looked.insert(*flow, place);
+            lane.passed_over_count = if place == 0 { 0 } else { lane.passed_over_count + 1 };
+            lane.start = lane.start.saturating_add(cost);
+            self.item_count -= 1;
+            self.cost = self.cost.saturating_sub(cost);
+            group.push(item);
+        }
+        self.forfeit(eligible);
+        Some(group)
     }
 
     /// Moves held-back flows up to the present and forgets idle ones that it has caught up with:
@@ -135,13 +200,30 @@ impl<T> FairQueue<T> {
     /// under the queue's lock: it must be quick and must not touch the queue. Call
     /// [`FairQueue::wake`] when its answer changes.
     pub fn pop(&self, eligible: impl Fn(FlowId) -> bool) -> Option<T> {
+        self.wait_for(|order| order.pop(&eligible))
+    }
+
+    /// Waits for an item as [`FairQueue::pop`] does, and takes with it what waits already and
+    /// joins it, up to `most` items in all; it does not wait for more. `joins` gets the first item
+    /// and another one. Both run under the queue's lock, too.
+    pub fn pop_group(
+        &self,
+        eligible: impl Fn(FlowId) -> bool,
+        most: impl Fn(&T) -> usize,
+        joins: impl Fn(&T, &T) -> bool,
+    ) -> Option<Vec<T>> {
+        self.wait_for(|order| order.pop_group(&eligible, &most, &joins))
+    }
+
+    /// Waits until `take` gives something; `None` once the queue is closed.
+    fn wait_for<R>(&self, take: impl Fn(&mut Order<T>) -> Option<R>) -> Option<R> {
         let mut order = self.lock();
         loop {
             if order.is_closed {
                 return None;
             }
-            if let Some(item) = order.pop(&eligible) {
-                return Some(item);
+            if let Some(taken) = take(&mut order) {
+                return Some(taken);
             }
             order = self.changed.wait(order).unwrap_or_else(PoisonError::into_inner);
         }
@@ -187,6 +269,10 @@ impl<T> FairQueue<T> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod group_tests;
 
 #[cfg(test)]
 mod tests {
