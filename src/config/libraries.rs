@@ -1,7 +1,8 @@
 //! `flag, place of the executable -> path of a shared library`.
 //!
-//! Deliberately never asks the system's loader: which library runs must be plain to see, since a
-//! record names its version.
+//! Deliberately never asks the system's loader for these: which library runs must be plain to see,
+//! since a record names its version. What they need in turn the loader finds by itself, and
+//! [`loader_folders`] tells where it looks, so that what is missing can be named.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
@@ -69,12 +70,56 @@ fn find_beside(
     Err(SettingsError::new(library.setting(), problem))
 }
 
+/// Folders in which the system's loader looks for what a library needs (ld.so(8)): those of
+/// `LD_LIBRARY_PATH`, of its configuration, and the usual ones.
+pub fn loader_folders() -> Vec<PathBuf> {
+    let given = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let given = std::env::split_paths(&given).filter(|folder| folder.is_absolute());
+    given.chain(configured(Path::new("/etc"))).chain(usual()).collect()
+}
+
+/// The folders that `ld.so.conf` names, and the files that it includes on every distribution.
+fn configured(etc: &Path) -> Vec<PathBuf> {
+    let included = std::fs::read_dir(etc.join("ld.so.conf.d"));
+    let included = included.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<PathBuf> =
+        included.filter(|path| path.extension().is_some_and(|end| end == "conf")).collect();
+    files.sort();
+    files.insert(0, etc.join("ld.so.conf"));
+    let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    texts
+        .flat_map(|text| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>())
+        .filter(|line| line.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
+
+fn usual() -> impl Iterator<Item = PathBuf> {
+    let multiarch = format!("{}-linux-gnu", std::env::consts::ARCH);
+    ["/lib", "/usr/lib"].into_iter().flat_map(move |folder| {
+        [PathBuf::from(folder).join(&multiarch), format!("{folder}64").into(), folder.into()]
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
     use std::path::Path;
 
-    use super::{Library, find_beside};
+    use super::{Library, configured, find_beside};
+
+    #[test]
+    fn the_loader_is_configured_by_one_file_and_those_beside() {
+        let etc = tempfile::tempdir().unwrap();
+        assert!(configured(etc.path()).is_empty());
+        let write = |name: &str, text: &str| std::fs::write(etc.path().join(name), text).unwrap();
+        std::fs::create_dir(etc.path().join("ld.so.conf.d")).unwrap();
+        write("ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n/opt/first\n");
+        write("ld.so.conf.d/cuda.conf", "# of a package\n  /usr/local/cuda/lib64  \n");
+        write("ld.so.conf.d/cuda.old", "/opt/never\n");
+        let expected = ["/opt/first", "/usr/local/cuda/lib64"].map(Path::new);
+        assert_eq!(configured(etc.path()), expected);
+    }
 
     #[test]
     fn the_flag_wins_and_must_exist() {

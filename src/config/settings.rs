@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::flow::Flow;
+pub use super::libraries::loader_folders;
 use super::libraries::{self, Library};
 use super::oauth;
 use super::pipeline::Guarantee;
@@ -199,7 +200,8 @@ pub struct Compute {
     /// Where the model runs; one that is asked for and missing is an error
     #[arg(long, env = "SLUICE_DEVICE", value_enum, default_value_t)]
     pub device: Device,
-    /// Threads that run the model, each with a session of its own [default: one per core]
+    /// Threads that run the model, each with a session of its own [default: one per core; on cuda
+    /// 2, so that one copies and splits rows while the other runs]
     #[arg(long, env = "SLUICE_INFERENCE_THREADS", value_name = "COUNT")]
     pub inference_threads: Option<NonZeroUsize>,
     /// Most bytes of scores that are kept for windows of text that come again, over all models; 0
@@ -220,6 +222,10 @@ pub struct Compute {
     #[arg(long, env = "SLUICE_PDFIUM_PATH", value_name = "FILE")]
     pub pdfium: Option<PathBuf>,
 }
+
+/// Threads that run the model on a card unless told otherwise: each has a stream, and memory of the
+/// card for its own weights and activations.
+const CARD_THREADS: usize = 2;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -256,7 +262,11 @@ pub enum Sandbox {
 impl Compute {
     /// Threads that run the model.
     pub fn inference_threads(&self) -> usize {
-        self.inference_threads.map_or_else(cores, NonZeroUsize::get)
+        let usual = || match self.device {
+            Device::Cpu => cores(),
+            Device::Cuda => CARD_THREADS,
+        };
+        self.inference_threads.map_or_else(usual, NonZeroUsize::get)
     }
 
     /// Child processes that read PDF.
