@@ -1,4 +1,5 @@
-//! Session threads: each owns one session a model, takes the next window in fair order, runs it.
+//! Session threads: each owns one session a model, takes the next window in fair order, with it
+//! those that may share its call and wait already, and runs them.
 //!
 //! Deliberately restarts nothing: a thread that dies takes the process's health with it
 //! ([`Pool::is_failed`]), since whoever took an answer may be lost with it.
@@ -12,7 +13,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Key};
+use super::cuda;
 use super::job::{Answer, Done, Job, Open};
+use super::policy::{Policy, Shape};
 use super::processor::cpu_class;
 use super::session::{RowScores, RunError, Runtime, Session};
 use crate::config::bundle::Bundle;
@@ -31,6 +34,8 @@ pub struct Setup {
     pub thread_count: usize,
     /// Where the models run.
     pub device: Device,
+    /// Which windows share a call: [`Policy::of`] the device, but for tests and benches.
+    pub policy: Policy,
     /// The shared library of ONNX Runtime (`ORT_DYLIB_PATH`).
     pub library: PathBuf,
     /// Most bytes of scores that are kept for windows that come again; 0: none.
@@ -52,12 +57,30 @@ pub struct Engine {
 struct Task {
     job: Arc<Open>,
     window: usize,
+    /// To which its row is brought.
+    length: usize,
     /// Under which its scores are kept.
     key: Option<Key>,
 }
 
+impl Task {
+    fn chunk(&self) -> Option<&Chunk> {
+        self.job.windows.get(self.window)
+    }
+
+    /// Whether both may share a call: of one model, of one length, and controls apart from jobs.
+    fn joins(&self, other: &Self) -> bool {
+        self.job.model == other.job.model
+            && self.job.point == other.job.point
+            && self.length == other.length
+    }
+}
+
 /// What threads and handles share.
 struct Shared {
+    policy: Policy,
+    /// Most tokens of a row, by model.
+    tokens_max: Vec<usize>,
     queue: FairQueue<Task>,
     cache: Cache,
     usage: Mutex<Usage>,
@@ -70,16 +93,23 @@ impl Shared {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call of a model on one row, which took `busy`.
-    fn ran(&self, model: usize, chunk: &Chunk, busy: Duration) {
+    /// The length to which the row of a window of that model is brought.
+    fn length(&self, model: usize, chunk: &Chunk) -> usize {
+        let tokens_max = self.tokens_max.get(model).copied().unwrap_or_default();
+        self.policy.length(chunk.padded_tokens, tokens_max)
+    }
+
+    /// Counts a call of a model in `shape` on `chunks`, which took `busy` and is not made again.
+    fn ran(&self, model: usize, chunks: &[&Chunk], shape: Shape, busy: Duration) {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let tokens: usize = chunks.iter().map(|chunk| chunk.ids.len()).sum();
         let mut usage = self.usage();
         usage.busy += busy;
         if let Some(model) = usage.models.get_mut(model) {
             model.batch_count += 1;
-            model.row_count += 1;
-            model.token_count += count(chunk.ids.len());
-            model.padding_count += count(chunk.padded_tokens - chunk.ids.len());
+            model.row_count += count(chunks.len());
+            model.token_count += count(tokens);
+            model.padding_count += count(shape.size().saturating_sub(tokens));
         }
     }
 }
@@ -98,10 +128,13 @@ pub struct Handle {
 }
 
 impl Pool {
-    /// Loads ONNX Runtime, opens every model on every thread and runs each once on its longest
-    /// row, so that the first document meets a warm model. Fatal where library, device or a model is
+    /// Loads ONNX Runtime, opens every model on every thread and runs each once in the
+    /// shapes it will meet, so that the first document meets a warm model. Fatal where library, device or a model is
     /// missing or does not fit.
     pub fn start(setup: Setup) -> Result<Self, Fault> {
+        if setup.device == Device::Cuda {
+            cuda::check(&cuda::Places::of_system(&setup.library))?;
+        }
         let runtime = Runtime::load(&setup.library)?;
         let engine = Engine {
             onnxruntime_version: runtime.version().to_owned(),
@@ -125,8 +158,12 @@ impl Pool {
             ..ModelUsage::default()
         };
         let usages = models.iter().map(usage_of).collect();
-        let loader = Arc::new(Loader { runtime, models, device: setup.device });
+        let tokens_max = models.iter().map(|(bundle, _)| bundle.window.tokens_max).collect();
+        let (device, policy) = (setup.device, setup.policy);
+        let loader = Arc::new(Loader { runtime, models, device, policy });
         let shared = Arc::new(Shared {
+            policy,
+            tokens_max,
             queue: FairQueue::default(),
             cache: Cache::new(setup.cache_bytes),
             usage: Mutex::new(Usage { models: usages, busy: Duration::ZERO, session_count: count }),
@@ -166,7 +203,7 @@ impl Pool {
         self.shared.is_failed.load(Ordering::Relaxed)
     }
 
-    /// Lets each thread end the window that it runs, and cancels all other jobs. Whoever drains
+    /// Lets each thread end the windows that it runs, and cancels all other jobs. Whoever drains
     /// waits for the answers first.
     pub fn close(self) {
         drop(self);
@@ -223,7 +260,8 @@ impl Handle {
                 continue;
             }
             let cost = u64::try_from(chunk.padded_tokens).unwrap_or(u64::MAX);
-            let task = Task { job: Arc::clone(&open), window, key };
+            let length = self.shared.length(open.model, chunk);
+            let task = Task { job: Arc::clone(&open), window, length, key };
             if self.shared.queue.push(flow, cost, task).is_err() {
                 open.end(Answer::Cancelled);
                 break;
@@ -243,13 +281,14 @@ struct Loader {
     runtime: Runtime,
     models: Vec<(Arc<Bundle>, Vec<u8>)>,
     device: Device,
+    policy: Policy,
 }
 
 impl Loader {
     fn open(&self) -> Result<Vec<Session>, Fault> {
         let open = |(bundle, bytes): &(Arc<Bundle>, Vec<u8>)| {
             let mut session = Session::open(&self.runtime, bundle, bytes, self.device)?;
-            warm(&mut session, bundle).map_err(|error| {
+            warm(&mut session, bundle, self.policy).map_err(|error| {
                 let path = bundle.model_path.display();
                 Fault::new(FaultClass::Fatal, format!("warming model `{path}`"), error)
             })?;
@@ -259,9 +298,13 @@ impl Loader {
     }
 }
 
-/// Runs `session` once on its longest row, for which it needs the most memory.
-fn warm(session: &mut Session, bundle: &Bundle) -> Result<(), RunError> {
-    session.scores(&[&blank(bundle, bundle.window.tokens_max)]).map(drop)
+/// Runs `session` once in every shape that a card is given, or once on the longest row, for which
+/// it needs the most memory.
+fn warm(session: &mut Session, bundle: &Bundle, policy: Policy) -> Result<(), RunError> {
+    policy.shapes(bundle.window.tokens_max).into_iter().try_for_each(|shape| {
+        session.scores(&[&blank(bundle, shape.tokens)], shape)?;
+        Ok(())
+    })
 }
 
 /// A row without text, `tokens` long.
@@ -297,51 +340,104 @@ fn own_sessions(shared: &Shared, loader: Arc<Loader>, ready: &SyncSender<Result<
     if ready.send(Ok(())).is_err() {
         return;
     }
-    while let Some(task) = shared.queue.pop(|_| true) {
-        if task.job.is_wanted() {
-            run(shared, &mut sessions, &task);
+    let most = |first: &Task| shared.policy.rows_max(first.length);
+    while let Some(tasks) = shared.queue.pop_group(|_| true, most, Task::joins) {
+        run(shared, &mut sessions, tasks);
+    }
+}
+
+/// Runs windows that may share a call, and tells their jobs. A call of several that fails, for want
+/// of memory or because of one of them, is made again in pieces; a window that fails alone, and
+/// once more, is its job's own trouble.
+fn run(shared: &Shared, sessions: &mut [Session], tasks: Vec<Task>) {
+    let mut left = vec![tasks];
+    while let Some(mut tasks) = left.pop() {
+        tasks.retain(|task| task.job.is_wanted());
+        let Some(first) = tasks.first() else { continue };
+        let (model, length) = (first.job.model, first.length);
+        let Some(session) = sessions.get_mut(model) else {
+            let detail = format!("no model {model} is open");
+            refuse(&tasks, &Refusal { code: RejectCode::InferFailed, detail });
+            continue;
+        };
+        match call(shared, session, &tasks) {
+            Ok(scores) => {
+                for (task, scores) in tasks.iter().zip(scores) {
+                    if let Some(key) = task.key {
+                        shared.cache.keep(key, &scores);
+                    }
+                    task.job.keep(scores_of(task.window, scores));
+                }
+            }
+            Err(refusal) if tasks.len() > 1 => {
+                let piece = shared.policy.piece(tasks.len(), length);
+                let (reason, rows) = (&refusal.detail, tasks.len());
+                tracing::warn!(reason, rows, piece, "running windows failed; trying in pieces");
+                while !tasks.is_empty() {
+                    let rest = tasks.split_off(piece.min(tasks.len()));
+                    left.push(std::mem::replace(&mut tasks, rest));
+                }
+            }
+            Err(refusal) => refuse(&tasks, &refusal),
         }
     }
 }
 
-/// Runs one window, once more if it fails, and tells its job.
-fn run(shared: &Shared, sessions: &mut [Session], task: &Task) {
-    let refuse = |code, detail: String| {
-        task.job.end(Answer::Reject(Reject::new(code, Room::Infer, detail)));
-    };
-    let (Some(session), Some(chunk)) =
-        (sessions.get_mut(task.job.model), task.job.windows.get(task.window))
-    else {
-        return refuse(RejectCode::InferFailed, format!("no model {} is open", task.job.model));
-    };
-    let mut span = telemetry::batch(task.job.mark.as_slice());
-    span.count("sluice.rows", 1);
-    span.count("sluice.tokens", chunk.ids.len());
+/// Why windows have no scores.
+struct Refusal {
+    code: RejectCode,
+    detail: String,
+}
+
+fn refuse(tasks: &[Task], refusal: &Refusal) {
+    for task in tasks {
+        let reject = Reject::new(refusal.code, Room::Infer, refusal.detail.clone());
+        task.job.end(Answer::Reject(reject));
+    }
+}
+
+/// The scores of windows of one model and one length, by one call; of a single one that fails, by
+/// a second call.
+fn call(shared: &Shared, session: &mut Session, tasks: &[Task]) -> Result<Vec<RowScores>, Refusal> {
+    let Some(first) = tasks.first() else { return Ok(Vec::new()) };
+    let chunks: Vec<&Chunk> = tasks.iter().filter_map(Task::chunk).collect();
+    let shape = shared.policy.shape(chunks.len(), first.length);
+    let marks: Vec<_> = tasks.iter().filter_map(|task| task.job.mark.clone()).collect();
+    let mut span = telemetry::batch(&marks);
+    span.count("sluice.rows", chunks.len());
+    span.count("sluice.tokens", chunks.iter().map(|chunk| chunk.ids.len()).sum());
     let begun = Instant::now();
     let mut attempt = || {
-        if failpoint::pass_with(task.job.point, chunk.padded_tokens) {
+        if failpoint::pass_with(first.job.point, shape.size()) {
             return Ok(Err(RunError::Planted));
         }
-        catch_unwind(AssertUnwindSafe(|| session.scores(&[chunk])))
+        catch_unwind(AssertUnwindSafe(|| session.scores(&chunks, shape)))
     };
+    let is_single = tasks.len() == 1;
     let result = match attempt() {
-        Ok(Err(error)) => {
+        Ok(Err(error)) if is_single => {
             tracing::warn!(error = %error, "running a window failed; trying once more");
             attempt()
         }
-        other @ (Ok(Ok(_)) | Err(_)) => other,
+        other @ (Ok(_) | Err(_)) => other,
     };
     drop(span);
-    shared.ran(task.job.model, chunk, begun.elapsed());
+    let is_last = is_single || matches!(result, Ok(Ok(_)));
+    if is_last {
+        shared.ran(first.job.model, &chunks, shape, begun.elapsed());
+    } else {
+        // The pieces count its rows.
+        shared.usage().busy += begun.elapsed();
+    }
     match result {
-        Ok(Ok(rows)) => {
-            let scores = rows.into_iter().next().unwrap_or_default();
-            if let Some(key) = task.key {
-                shared.cache.keep(key, &scores);
-            }
-            task.job.keep(scores_of(task.window, scores));
+        Ok(Ok(scores)) => Ok(scores),
+        Ok(Err(error)) => {
+            let detail = format!("running the model: {error}");
+            Err(Refusal { code: RejectCode::InferFailed, detail })
         }
-        Ok(Err(error)) => refuse(RejectCode::InferFailed, format!("running the model: {error}")),
-        Err(_panic) => refuse(RejectCode::InternalPanic, "running the model panicked".to_owned()),
+        Err(_panic) => {
+            let detail = "running the model panicked".to_owned();
+            Err(Refusal { code: RejectCode::InternalPanic, detail })
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! `rows of token ids -> scores`: one model in ONNX Runtime, owned by one thread.
 //!
-//! The only file that names `ort`. Deliberately neither batches nor pads by itself: with int8 by
-//! dynamic quantisation the range of activations is taken over all rows of a call, so what shares
-//! a call changes the result.
+//! The only file that names `ort`. Deliberately chooses no shape by itself: with int8 by dynamic
+//! quantisation the range of activations is taken over all rows of a call, so what shares a call
+//! changes the result; [`super::Policy`] says what may.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::environment::Environment;
+use ort::ep::{ArenaExtendStrategy, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::SessionOutputs;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use regex::bytes::Regex;
 
+use super::policy::Shape;
 use crate::config::bundle::Bundle;
 use crate::config::settings::Device;
 use crate::error::{Fault, FaultClass};
@@ -23,6 +26,12 @@ const INPUT_IDS: &str = "input_ids";
 const INPUT_MASK: &str = "attention_mask";
 const OUTPUT_TOKENS: &str = "logits";
 const OUTPUT_CLASSES: &str = "classes";
+/// Number of the card among those that the process sees; `CUDA_VISIBLE_DEVICES` chooses another.
+const CARD: i32 = 0;
+/// In ONNX Runtime's words where a node would have to run on the processor.
+const FALLBACK: &str = "fallback to CPU EP has been explicitly disabled";
+const FALLBACK_HINT: &str = "; int8 models are for the processor: give a bundle in half precision, \
+                             which `training/half.py` makes";
 
 /// ONNX Runtime, loaded. Clones share it.
 #[derive(Clone)]
@@ -148,30 +157,32 @@ pub struct RowScores {
 /// One model, ready to run.
 pub struct Session {
     inner: ort::session::Session,
+    /// Where inputs and outputs lie on the host: on a card in memory that is pinned, which it reads
+    /// and writes by itself.
+    host: Allocator,
     token_columns: usize,
     class_columns: usize,
+    first_id: i64,
     pad_id: i64,
 }
 
 impl Session {
     /// Opens `model`, the bytes of the model of `bundle`, on `device`. Fatal where the device is
-    /// missing or the model does not take and give what the heads of the bundle need.
+    /// missing, where it cannot run all of the model, or where the model does not take and give
+    /// what the heads of the bundle need.
     pub fn open(
         runtime: &Runtime,
         bundle: &Bundle,
         model: &[u8],
         device: Device,
     ) -> Result<Self, Fault> {
-        if device == Device::Cuda {
-            let context = "starting inference on device `cuda`: this build has no CUDA execution \
-                           provider; set the device to `cpu`";
-            return Err(Fault::plain(FaultClass::Fatal, context));
-        }
         let fault = |reason: &str| {
-            let path = bundle.model_path.display();
-            Fault::plain(FaultClass::Fatal, format!("opening model `{path}`: {reason}"))
+            let (path, name) = (bundle.model_path.display(), device.name());
+            let hint = if reason.contains(FALLBACK) { FALLBACK_HINT } else { "" };
+            let context = format!("opening model `{path}` on device `{name}`: {reason}{hint}");
+            Fault::plain(FaultClass::Fatal, context)
         };
-        let inner = builder(runtime)
+        let inner = builder(runtime, device)
             .and_then(|mut builder| builder.commit_from_memory(model))
             .map_err(|error| fault(error.message()))?;
         check_inputs(inner.inputs()).map_err(|reason| fault(&reason))?;
@@ -182,30 +193,40 @@ impl Session {
         {
             check_output(inner.outputs(), name, columns, rank).map_err(|reason| fault(&reason))?;
         }
-        Ok(Self { inner, token_columns, class_columns, pad_id: bundle.window.pad_id.into() })
+        let host = host(&inner, device).map_err(|error| fault(error.message()))?;
+        let [first_id, pad_id] = [bundle.window.first_id, bundle.window.pad_id].map(i64::from);
+        Ok(Self { inner, host, token_columns, class_columns, first_id, pad_id })
     }
 
-    /// What the model says of each row. All rows go in one call and are padded to the longest.
+    /// What the model says of each row, all in one call of `shape`, filled up with padding and
+    /// with blank rows.
     ///
-    /// Invariant: the worker passes one row. With more, int8 results depend on the company.
-    pub fn scores(&mut self, rows: &[&Chunk]) -> Result<Vec<RowScores>, RunError> {
-        let tokens = rows.iter().map(|row| row.padded_tokens).max().unwrap_or_default();
-        let mut ids = Vec::with_capacity(rows.len() * tokens);
-        let mut mask = Vec::with_capacity(rows.len() * tokens);
-        for row in rows {
-            let padding = tokens.saturating_sub(row.ids.len());
-            ids.extend(row.ids.iter().copied().chain(std::iter::repeat_n(self.pad_id, padding)));
-            mask.extend(
-                std::iter::repeat_n(1_i64, row.ids.len()).chain(std::iter::repeat_n(0, padding)),
-            );
+    /// Invariant: the shape has room for the rows. With several rows, int8 results depend on the
+    /// company.
+    pub fn scores(&mut self, rows: &[&Chunk], shape: Shape) -> Result<Vec<RowScores>, RunError> {
+        let Shape { rows: row_count, tokens } = shape;
+        debug_assert!(rows.len() <= row_count, "more rows than the shape has");
+        debug_assert!(rows.iter().all(|row| row.ids.len() <= tokens), "a row of another length");
+        let mut ids = Tensor::<i64>::new(&self.host, [row_count, tokens])?;
+        let mut mask = Tensor::<i64>::new(&self.host, [row_count, tokens])?;
+        self.fill(rows, tokens, ids.try_extract_tensor_mut()?.1, mask.try_extract_tensor_mut()?.1);
+        let mut binding = self.inner.create_binding()?;
+        binding.bind_input(INPUT_IDS, &ids)?;
+        binding.bind_input(INPUT_MASK, &mask)?;
+        for (name, columns) in
+            [(OUTPUT_TOKENS, self.token_columns), (OUTPUT_CLASSES, self.class_columns)]
+        {
+            if columns > 0 {
+                binding.bind_output_to_device(name, self.host.memory_info())?;
+            }
         }
-        let ids = Tensor::from_array(([rows.len(), tokens], ids))?;
-        let mask = Tensor::from_array(([rows.len(), tokens], mask))?;
-        let outputs = self.inner.run(ort::inputs! { INPUT_IDS => ids, INPUT_MASK => mask })?;
+        // A card copies the inputs while this thread goes on.
+        binding.synchronize_inputs()?;
+        let outputs = self.inner.run_binding(&binding)?;
         let mut scores: Vec<RowScores> = rows.iter().map(|_| RowScores::default()).collect();
         let columns = self.token_columns;
         if columns > 0 {
-            let logits = read(&outputs, OUTPUT_TOKENS, &[rows.len(), tokens, columns])?;
+            let logits = read(&outputs, OUTPUT_TOKENS, &[row_count, tokens, columns])?;
             for ((row, scores), logits) in
                 rows.iter().zip(&mut scores).zip(logits.chunks(tokens * columns))
             {
@@ -213,17 +234,35 @@ impl Session {
                 let first = 1 + row.owned.start - row.tokens.start;
                 let last = 1 + row.owned.end - row.tokens.start;
                 let owned = logits.get(first * columns..last * columns);
-                scores.logits = owned.unwrap_or_default().to_vec();
+                scores.logits = finite(owned.unwrap_or_default())?;
             }
         }
         let columns = self.class_columns;
         if columns > 0 {
-            let logits = read(&outputs, OUTPUT_CLASSES, &[rows.len(), columns])?;
+            let logits = read(&outputs, OUTPUT_CLASSES, &[row_count, columns])?;
             for (scores, logits) in scores.iter_mut().zip(logits.chunks(columns)) {
-                scores.classes = logits.to_vec();
+                scores.classes = finite(logits)?;
             }
         }
         Ok(scores)
+    }
+
+    /// Writes the inputs of a call. A blank row is one as [`super::blank`] makes it: one that the
+    /// mask takes out as a whole would leave attention nothing to weigh.
+    fn fill(&self, rows: &[&Chunk], tokens: usize, ids: &mut [i64], mask: &mut [i64]) {
+        let places = ids.chunks_mut(tokens.max(1)).zip(mask.chunks_mut(tokens.max(1)));
+        let rows = rows.iter().map(Some).chain(std::iter::repeat(None));
+        for ((ids, mask), row) in places.zip(rows) {
+            let Some(row) = row else {
+                ids.fill(self.first_id);
+                mask.fill(1);
+                continue;
+            };
+            let padded = row.ids.iter().copied().chain(std::iter::repeat(self.pad_id));
+            ids.iter_mut().zip(padded).for_each(|(place, id)| *place = id);
+            let shown = std::iter::repeat_n(1, row.ids.len()).chain(std::iter::repeat(0));
+            mask.iter_mut().zip(shown).for_each(|(place, is_shown)| *place = is_shown);
+        }
     }
 }
 
@@ -240,10 +279,13 @@ fn read<'a>(
     if **shape != *expected {
         return Err(RunError::Shape { output, expected, found: shape.to_vec() });
     }
-    if !logits.iter().all(|logit| logit.is_finite()) {
-        return Err(RunError::NotFinite);
-    }
     Ok(logits)
+}
+
+/// The logits of a row, each of them a number.
+fn finite(logits: &[f32]) -> Result<Vec<f32>, RunError> {
+    let is_finite = logits.iter().all(|logit| logit.is_finite());
+    if is_finite { Ok(logits.to_vec()) } else { Err(RunError::NotFinite) }
 }
 
 fn check_inputs(inputs: &[Outlet]) -> Result<(), String> {
@@ -287,14 +329,24 @@ fn check_output(outputs: &[Outlet], name: &str, columns: usize, rank: usize) -> 
     ))
 }
 
+/// Memory of the host for inputs and outputs of `session`, by its own allocator, which keeps what
+/// it once had.
+fn host(session: &ort::session::Session, device: Device) -> Result<Allocator, ort::Error> {
+    let place = match device {
+        Device::Cpu => AllocationDevice::CPU,
+        Device::Cuda => AllocationDevice::CUDA_PINNED,
+    };
+    let memory = MemoryInfo::new(place, CARD, AllocatorType::Device, MemoryType::CPUOutput)?;
+    Allocator::new(session, memory)
+}
+
 /// How sessions run. The level of graph optimisation is named, not left to a default, since it
 /// changes bits. One thread a session: many windows side by side use the cores better than one
 /// window spread over them, and sums do not depend on how work was split. The arena is kept, and
 /// with it memory patterns, one a shape. Limit: a row has at most `tokens_max` lengths, so both stop
 /// growing once each was seen.
-fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
-    let cpu = ort::ep::CPU::default().with_arena_allocator(true).build().error_on_failure();
-    Ok(ort::session::Session::builder(&runtime.environment)?
+fn builder(runtime: &Runtime, device: Device) -> Result<SessionBuilder, ort::Error> {
+    let builder = ort::session::Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_parallel_execution(false)?
         .with_intra_threads(1)?
@@ -303,6 +355,32 @@ fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
         .with_inter_op_spinning(false)?
         .with_memory_pattern(true)?
         .with_log_level(LogLevel::Warning)?
-        .with_no_environment_execution_providers()?
-        .with_execution_providers([cpu])?)
+        .with_no_environment_execution_providers()?;
+    Ok(match device {
+        Device::Cpu => {
+            let cpu = ort::ep::CPU::default().with_arena_allocator(true).build();
+            builder.with_execution_providers([cpu.error_on_failure()])?
+        }
+        // ONNX Runtime adds the processor to every list of providers, and gives it each node that
+        // the card has no kernel for. This option makes such a node an error; the processor must
+        // not be named for it. It looks at the main graph once nodes have their providers, where
+        // shape arithmetic counts too. Our graphs pass: their one `Shape` has a kernel for the
+        // card that leaves its number on the host, and the `Slice` that takes it is given to the
+        // processor only if all it reads is small or on the host, which the table of positions is
+        // not (`GetCpuPreferredNodes` in ONNX Runtime).
+        Device::Cuda => builder.with_disable_cpu_fallback()?.with_execution_providers([cuda()])?,
+    })
+}
+
+/// The CUDA execution provider. Each session has a stream of its own, so that several overlap.
+/// The arena takes what is asked for and no power of two above it. TF32 would round the factors of
+/// float32 products to ten bits; sums of squares of half precision are taken in float32.
+fn cuda() -> ExecutionProviderDispatch {
+    ort::ep::CUDA::default()
+        .with_device_id(CARD)
+        .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+        .with_tf32(false)
+        .with_skip_layer_norm_strict_mode(true)
+        .build()
+        .error_on_failure()
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice::chunk::{self, Tokenizer};
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
-use sluice::infer::{self, Answer, Handle, Job, Pool, Runtime, Session, Setup};
+use sluice::infer::{self, Answer, Handle, Job, Policy, Pool, Runtime, Session, Setup, Shape};
 use sluice::queue::FlowId;
 use sluice::types::{Chunk, Chunks, RejectCode, Text, WindowScores};
 
@@ -48,7 +48,8 @@ fn start(
     // Without a cache, so that the model runs on what was there before.
     let cache_bytes = 0;
     let bundles = vec![Arc::clone(bundle)];
-    Pool::start(Setup { bundles, thread_count, device, library, cache_bytes })
+    let policy = Policy::of(device);
+    Pool::start(Setup { bundles, thread_count, device, policy, library, cache_bytes })
         .map_err(|fault| fault.chain())
 }
 
@@ -125,6 +126,7 @@ fn windows_that_come_again_are_not_run_and_score_the_same_bits() {
         bundles: vec![Arc::clone(&rig.bundle)],
         thread_count: 2,
         device: Device::Cpu,
+        policy: Policy::of(Device::Cpu),
         library: library(),
         cache_bytes: 16 << 20,
     });
@@ -182,7 +184,10 @@ fn rows_that_share_a_call_change_each_other() {
     assert!(rows.len() >= 2);
     let in_calls_of = |session: &mut Session, count: usize| -> Vec<Vec<f32>> {
         rows.chunks(count)
-            .flat_map(|rows| session.scores(rows).unwrap())
+            .flat_map(|rows| {
+                let tokens = rows.iter().map(|row| row.padded_tokens).max().unwrap();
+                session.scores(rows, Shape { rows: rows.len(), tokens }).unwrap()
+            })
             .map(|row| row.logits)
             .collect()
     };
@@ -257,9 +262,31 @@ fn an_unknown_model_is_a_reject() {
 fn what_is_missing_at_start_is_named() {
     let start = |device, library| start(&RIG.bundle, 1, device, library).err().unwrap();
     let message = start(Device::Cuda, library());
-    assert!(message.contains("`cuda`") && message.contains("CUDA execution provider"), "{message}");
+    assert!(message.contains("device `cuda`"), "{message}");
     let message = start(Device::Cpu, "elsewhere/libonnxruntime.so".into());
     assert!(message.contains("elsewhere") && message.contains("ORT_DYLIB_PATH"), "{message}");
+}
+
+/// The library of these tests is that of the processor, so that the provider is missing on any
+/// machine. Nothing is run on the processor in its place.
+#[test]
+fn a_card_that_is_asked_for_and_missing_is_told_at_the_start() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["extract", "pipelines/contracts", "pipelines/contracts/samples"])
+        .args(["--device", "cuda", "--onnxruntime"])
+        .arg(library())
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(output.stdout.is_empty(), "it ran on the processor");
+    assert!(said.contains("CUDA execution provider is missing"), "{said}");
+    if !Path::new("/dev/nvidiactl").exists() {
+        assert!(said.contains("the driver is missing (`libcuda.so.1`"), "{said}");
+        assert!(said.contains("no card is to be seen"), "{said}");
+    }
 }
 
 #[test]
