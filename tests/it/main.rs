@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod bombs;
 #[cfg(test)]
 mod bundles;
@@ -62,6 +64,8 @@ mod text_child;
 mod tidy;
 #[cfg(test)]
 mod tidy_code;
+#[cfg(test)]
+mod tiny_model;
 #[cfg(test)]
 #[cfg(feature = "failpoints")]
 mod walls;
