@@ -425,7 +425,12 @@ fn an_import_of_another_room_is_seen_however_it_is_written() {
         ["use super::super::sink;", "mod a { mod b { use super::super::super::super::sink; } }"];
     check(rooms_import_leaves_only, "src/chunk/tokens.rs", &bad, &["use super::sink;"]);
     check(rooms_import_leaves_only, "src/types/value.rs", &["use crate::chunk::A;"], &[]);
-    check(rooms_import_leaves_only, "src/queue.rs", &["use super::infer;"], &["use super::types;"]);
+    check(
+        rooms_import_leaves_only,
+        "src/queue/mod.rs",
+        &["use super::infer;"],
+        &["use super::types;"],
+    );
     check(rooms_import_leaves_only, "src/worker/mod.rs", &[], &["use crate::sink::Codec;"]);
 }
 

@@ -271,7 +271,6 @@ impl<T> FairQueue<T> {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod group_tests;
 
 #[cfg(test)]
