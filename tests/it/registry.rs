@@ -1,8 +1,8 @@
 //! The registry's client: on a real registry what it promises, and on a server that misbehaves as
 //! no real one can be made to, how it classes what goes wrong.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -175,14 +175,32 @@ fn answering(answer: &'static str) -> (String, Arc<AtomicUsize>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            let mut request = [0; 4096];
-            if stream.read(&mut request).is_ok_and(|read| read > 0) {
+            if take_request(&mut stream).is_some() {
                 counted.fetch_add(1, Ordering::SeqCst);
                 drop(stream.write_all(answer.as_bytes()));
             }
         }
     });
     (url, count)
+}
+
+/// Reads a request as a whole: where some of it is left unread, closing resets the connection.
+fn take_request(stream: &mut TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut body_bytes = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if let Some(length) = line.to_lowercase().strip_prefix("content-length:") {
+            body_bytes = length.trim().parse().ok()?;
+        }
+    }
+    reader.read_exact(&mut vec![0; body_bytes]).ok()
 }
 
 fn at(url: &str) -> Endpoint {
