@@ -104,12 +104,12 @@ impl Child {
         let process = Command::new(&launch.program)
             .arg(super::CHILD_COMMAND)
             .env_clear()
-            // One arena: every further one of glibc reserves 64 MiB of the address space.
-            .env("MALLOC_ARENA_MAX", "1")
-            // Memory of a large document goes back to the system at its end. Unless told, glibc keeps
-            // blocks up to 32 MiB for reuse once it has seen one of that size.
-            .env("MALLOC_MMAP_THRESHOLD_", "1048576")
-            .env("MALLOC_TRIM_THRESHOLD_", "1048576")
+            // Memory of a large document goes back to the system at its end, addresses too, since they
+            // are what is limited.
+            .env(
+                "MALLOC_CONF",
+                "narenas:1,background_thread:false,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0",
+            )
             // Ctrl-C in a terminal is for the worker, which drains; its children finish their documents.
             .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(child_wire)))

@@ -157,7 +157,7 @@ fn a_child_has_its_limits_and_no_environment() {
     let child = children_of(&program)[0];
     let environment = fs::read(format!("/proc/{child}/environ")).unwrap();
     let allocator =
-        b"MALLOC_ARENA_MAX=1\0MALLOC_MMAP_THRESHOLD_=1048576\0MALLOC_TRIM_THRESHOLD_=1048576\0";
+        b"MALLOC_CONF=narenas:1,background_thread:false,retain:false,dirty_decay_ms:0,muzzy_decay_ms:0\0";
     assert_eq!(environment, allocator);
     let limits = fs::read_to_string(format!("/proc/{child}/limits")).unwrap();
     let limit = |name: &str| {
