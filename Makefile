@@ -27,14 +27,16 @@ ONLY ?=
 # too (libssl-dev, pkg-config); releases build their own.
 HAS_OPENSSL := $(shell pkg-config --atleast-version=3 openssl 2>/dev/null && test -e "$$(pkg-config --variable=libdir openssl)/libssl.a" && echo 1)
 ifdef HAS_OPENSSL
-test test-data chaos soak lint: export OPENSSL_NO_VENDOR := 1
-test test-data chaos soak lint: export OPENSSL_STATIC := 1
+test test-data test-figures chaos soak lint: export OPENSSL_NO_VENDOR := 1
+test test-data test-figures chaos soak lint: export OPENSSL_STATIC := 1
 endif
 
 # $(call need,COMMAND,WHAT,PACKAGES): stops with one line where COMMAND fails.
 need = @{ $(1); } >/dev/null 2>&1 || { echo "make $@: $(2); on Debian or Ubuntu: apt-get install $(3)" >&2; exit 1; }
 
-.PHONY: help demo test test-data chaos soak fuzz lint deny advisories sbom runtime servers collector bench check-pipelines helm test-kube test-image ci tools
+need_data = @[ -d '$(DATA)' ] || { echo "make $@: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
+
+.PHONY: help demo test test-data test-figures chaos soak fuzz lint deny advisories sbom runtime servers collector bench check-pipelines helm test-kube test-image ci tools
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,8 +49,12 @@ test: tools runtime servers collector ## every test that needs the clone only, o
 	cargo test --locked --features failpoints
 
 test-data: tools runtime servers ## the tests on the large data sets, DATA=DIR
-	@[ -d '$(DATA)' ] || { echo "make test-data: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
-	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features failpoints --test it data:: -- --ignored
+	$(need_data)
+	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features failpoints --test it data:: -- --ignored --skip data::figures
+
+test-figures: tools runtime ## the figures of the model cards on whole splits, ten minutes: after a change of model, decoder or text, DATA=DIR
+	$(need_data)
+	SLUICE_DATA="$$(cd '$(DATA)' && pwd)" cargo test --locked --features failpoints --test it data::figures -- --ignored
 
 # With the dev binary of `make test`: it has the points at which faults are planted, its assertions are on, and what takes the
 # time (the model, the tokenizer, reading PDF) is optimised in it too.
@@ -99,7 +105,7 @@ collector: ## build the OpenTelemetry Collector for the tests into .runtime, onc
 	@scripts/build-collector
 
 bench: tools runtime servers ## the table of benches/README.md, DATA=DIR ROUNDS=3 WORKLOAD=all, and the rooms alone
-	@[ -d '$(DATA)' ] || { echo "make bench: DATA='$(DATA)' is not a folder; give the data sets with DATA=DIR" >&2; exit 1; }
+	$(need_data)
 	benches/peers/install
 	cargo bench --locked --bench table -- "$$(cd '$(DATA)' && pwd)" --rounds $(ROUNDS) $(if $(WORKLOAD),--only '$(WORKLOAD)') --peers --latency
 	cargo bench --locked --bench rooms

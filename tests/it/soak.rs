@@ -27,6 +27,8 @@ const LONG: Duration = Duration::from_mins(3);
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Samples whose median is a point of the slope: what is resident between the peaks of single documents.
 const MEDIAN_OF: usize = 15;
+/// Points of the slope between two that are printed.
+const SHOWN_EVERY: usize = 20;
 /// From so many minutes on the slope is judged.
 const JUDGED_MINUTES_MIN: f64 = 60.0;
 /// Most growth, in megabytes an hour.
@@ -164,10 +166,20 @@ fn memory_at_full_load_stays_within_its_bound() {
     );
     assert!(ended > 0, "nothing was worked on\n{}", worker.tail());
     assert!(own < bound("memory_bytes_max") && children < bound("children_memory_bytes_max"));
+    tell_course(&samples);
     let slope = tell_slopes(&samples[samples.len() / 3..]);
     if minutes >= JUDGED_MINUTES_MIN {
         let slope = slope.expect("samples enough");
         assert!(slope.upper() < GROWTH_MB_MAX, "memory grows: {slope:?}");
+    }
+}
+
+/// Prints what was resident when.
+fn tell_course(samples: &[Sample]) {
+    let worker = medians(samples, |sample| sample.worker_bytes);
+    let children = medians(samples, |sample| sample.children_bytes);
+    for ((hours, worker), (_, children)) in worker.iter().zip(&children).step_by(SHOWN_EVERY) {
+        println!("after {:.0} minutes: {worker:.0} and {children:.0} MB", hours * 60.0);
     }
 }
 

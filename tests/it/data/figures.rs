@@ -1,4 +1,5 @@
-//! `sluice eval` on the splits of the data sets, against the figures that the models' cards give.
+//! `sluice eval` on the splits of the data sets, against the figures that the models' cards give:
+//! `make test-figures`, apart from the other tests on data, since it takes as long as all of them.
 
 use serde_json::Value;
 
@@ -11,14 +12,20 @@ use crate::onnx::bundle_dir;
 /// bits, and a pair of neighbours in the ranking may change places.
 const TOLERANCE: f64 = 0.002;
 
+/// What a figure may lose by reading the original PDF and not the data set's text.
+const LOSS_MAX: f64 = 0.01;
+
 #[test]
-#[ignore = "it reads the data sets: `make test-data`"]
-fn both_splits_give_the_figures_of_the_model_card() {
+#[ignore = "it measures whole splits: `make test-figures`"]
+fn contracts_give_the_figures_of_their_card_and_their_originals_do_too() {
     let manifest = std::fs::read(bundle_dir().join("bundle.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     for split in ["dev", "test"] {
         let data = folder().join(format!("cuad/{split}.jsonl.gz"));
-        let report = serde_json::to_value(evaluate(&data, &[]).unwrap()).unwrap();
+        // The 40 originals belong to both splits; each is measured on its own records.
+        let originals = folder().join("cuad/pdf").display().to_string();
+        let report = evaluate(&data, &["--pdf", &originals]).unwrap();
+        let report = serde_json::to_value(report).unwrap();
         let metrics = manifest["metrics"][split].as_object().unwrap();
         let mut compared_count = 0;
         for (name, card) in metrics {
@@ -35,6 +42,13 @@ fn both_splits_give_the_figures_of_the_model_card() {
             }
         }
         assert!(compared_count >= 8, "{split}: the card gives {compared_count} figures only");
+        assert_eq!(report.get("pdf_rejects"), None, "{report}");
+        for figure in ["/flag_map", "/span_micro/f1", "/span_aupr_one_to_one"] {
+            let of = |kind: &str| report[kind].pointer(figure).and_then(Value::as_f64).unwrap();
+            let (plain, pdf) = (of("text"), of("pdf"));
+            assert!(plain > 0.3, "{split} {figure}: {plain}");
+            assert!(plain - pdf <= LOSS_MAX, "{split} {figure}: {plain} plain, {pdf} by PDF");
+        }
     }
 }
 
@@ -118,7 +132,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 #[test]
-#[ignore = "it reads the data sets: `make test-data`"]
+#[ignore = "it measures whole splits: `make test-figures`"]
 fn heads_give_the_figures_of_their_cards() {
     for Row { model, head, splits, file, more } in ROWS {
         let manifest = bundle_dir().with_file_name(model).join("bundle.json");
@@ -147,7 +161,7 @@ fn heads_give_the_figures_of_their_cards() {
 /// The card of the clinical model gives single figures of the test split. Those of identifiers are
 /// of the model and the rules of the pipeline together, and are not of the model alone.
 #[test]
-#[ignore = "it reads the data sets: `make test-data`"]
+#[ignore = "it measures whole splits: `make test-figures`"]
 fn clinical_entities_give_the_figure_of_their_card() {
     let manifest = bundle_dir().with_file_name("clinical-notes").join("bundle.json");
     let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
