@@ -33,6 +33,8 @@ const SHOWN_EVERY: usize = 20;
 const JUDGED_MINUTES_MIN: f64 = 60.0;
 /// Most growth, in megabytes an hour.
 const GROWTH_MB_MAX: f64 = 1.0;
+/// Time within which some outcome is published, or the worker stands still and shows nothing.
+const STILL_MAX: Duration = Duration::from_mins(3);
 /// Messages that wait at least, so that the worker never does.
 const BACKLOG_COUNT: u64 = 200;
 
@@ -130,6 +132,7 @@ fn memory_at_full_load_stays_within_its_bound() {
     let sender = producer(&[("bootstrap.servers", broker.address())]);
     let (mut samples, mut rounds, mut sent) = (Vec::new(), 0, 0);
     let begun = Instant::now();
+    let (mut ended, mut moved) = (0, begun);
     while begun.elapsed().as_secs_f64() < minutes * 60.0 {
         while sent < metric(&page(), "sluice_deliveries_total") + BACKLOG_COUNT {
             let inputs: Vec<_> = (rounds..rounds + 10).flat_map(round).collect();
@@ -137,6 +140,11 @@ fn memory_at_full_load_stays_within_its_bound() {
             sent += u64::try_from(send_all(&sender, &flow.input, &inputs).len()).unwrap();
         }
         assert!(worker.exited().is_none(), "{}", worker.tail());
+        let outcomes = metric(&page(), "sluice_outcomes_total");
+        if outcomes > ended {
+            (ended, moved) = (outcomes, Instant::now());
+        }
+        assert!(moved.elapsed() < STILL_MAX, "it stands still at {ended}\n{}", worker.tail());
         let (worker_bytes, children_bytes) = resident_bytes(worker.id()).expect("it lives");
         samples.push(Sample {
             hours: begun.elapsed().as_secs_f64() / 3600.0,
@@ -146,7 +154,6 @@ fn memory_at_full_load_stays_within_its_bound() {
         std::thread::sleep(SAMPLE_INTERVAL);
     }
     let last = page();
-    let ended = metric(&last, "sluice_outcomes_total");
     let peak = |of: fn(&Sample) -> u64| samples.iter().map(of).max().expect("samples");
     let (own, children) =
         (peak(|sample| sample.worker_bytes), peak(|sample| sample.children_bytes));
