@@ -1,17 +1,15 @@
 //! `windows -> tokens a second` of ONNX Runtime alone on a device, in the best shape of call of a few.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::Tensor;
 use sluice::config::settings::Device;
 
-use crate::Corpus;
+use crate::{Corpus, raw};
 
 /// How long a shape is tried.
 const TRIED: Duration = Duration::from_secs(2);
@@ -29,18 +27,19 @@ pub(crate) fn tell(folder: &Path, corpus: &Corpus, device: Device, time: Duratio
     let model = corpus.bundle.model_bytes().unwrap();
     // By length, so that a call pads little.
     let windows = corpus.chunks.iter().flat_map(|chunks| chunks.windows.iter());
-    let mut rows: Vec<Vec<i64>> = windows.map(|window| window.ids.to_vec()).collect();
-    rows.sort_by_key(Vec::len);
+    let mut rows: Vec<&[i64]> = windows.map(|window| &**window.ids).collect();
+    rows.sort_by_key(|row| row.len());
+    let pad = i64::from(corpus.bundle.window.pad_id);
     let cores = thread::available_parallelism().unwrap().get();
     let tried: Vec<(usize, usize)> = match device {
         Device::Cpu => CORE_ROWS.map(|count| (cores, count)).to_vec(),
         Device::Cuda => CARD_ROWS.into_iter().flat_map(|count| [(1, count), (2, count)]).collect(),
     };
     let measure = |(sessions, count): (usize, usize), time| {
-        let calls: Vec<&[Vec<i64>]> = rows.chunks(count).collect();
+        let calls: Vec<&[&[i64]]> = rows.chunks(count).collect();
         let mut sessions: Vec<Session> =
             (0..sessions).map(|_| open(&environment, &model, device)).collect();
-        run(&mut sessions, &calls, time)
+        run(&mut sessions, &calls, pad, time)
     };
     let best = tried
         .into_iter()
@@ -52,50 +51,16 @@ pub(crate) fn tell(folder: &Path, corpus: &Corpus, device: Device, time: Duratio
     println!("{speed:.0} {} sessions, {} rows a call", best.0, best.1);
 }
 
-fn run(sessions: &mut [Session], calls: &[&[Vec<i64>]], time: Duration) -> f64 {
+fn run(sessions: &mut [Session], calls: &[&[&[i64]]], pad: i64, time: Duration) -> f64 {
     // Every shape is met once before it counts.
     for session in sessions.iter_mut() {
         for rows in calls.iter().step_by(calls.len().div_ceil(16)) {
-            assert!(call(session, rows) > 0, "a call without tokens");
+            assert!(raw::call(session, rows, pad) > 0, "a call without tokens");
         }
     }
-    let next = AtomicUsize::new(0);
-    let begun = Instant::now();
-    let tokens: usize = thread::scope(|scope| {
-        let threads: Vec<_> = sessions
-            .iter_mut()
-            .map(|session| {
-                scope.spawn(|| {
-                    let mut tokens = 0;
-                    while begun.elapsed() < time {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        tokens += call(session, calls[number % calls.len()]);
-                    }
-                    tokens
-                })
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    });
-    tokens as f64 / begun.elapsed().as_secs_f64()
-}
-
-/// Runs one call; gives its tokens without padding.
-fn call(session: &mut Session, rows: &[Vec<i64>]) -> usize {
-    let longest = rows.iter().map(Vec::len).max().unwrap();
-    let (mut ids, mut mask) = (Vec::new(), Vec::new());
-    for row in rows {
-        let padding = longest - row.len();
-        ids.extend(row.iter().copied().chain(std::iter::repeat_n(0, padding)));
-        mask.extend(std::iter::repeat_n(1_i64, row.len()).chain(std::iter::repeat_n(0, padding)));
-    }
-    let shape = [rows.len(), longest];
-    let ids = Tensor::from_array((shape, ids)).unwrap();
-    let mask = Tensor::from_array((shape, mask)).unwrap();
-    let outputs =
-        session.run(ort::inputs! { "input_ids" => ids, "attention_mask" => mask }).unwrap();
-    assert!(outputs.len() > 0, "the model answers");
-    rows.iter().map(Vec::len).sum()
+    raw::speed(sessions, time, |session, number| {
+        raw::call(session, calls[number % calls.len()], pad)
+    })
 }
 
 fn open(environment: &Environment, model: &[u8], device: Device) -> Session {

@@ -16,6 +16,8 @@
 )]
 
 mod ceiling;
+#[path = "../raw/mod.rs"]
+mod raw;
 mod same;
 
 use std::path::Path;

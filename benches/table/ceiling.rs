@@ -4,15 +4,14 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::Tensor;
 
+use crate::raw;
 use crate::support::env;
 use crate::windows::Windows;
 
@@ -78,7 +77,6 @@ fn run(windows: &Windows, configuration: &Configuration, time: Duration) -> f64 
     let calls: Vec<&[usize]> = order.chunks(configuration.batch).collect();
     // Calls from all over the workload, whatever part of it the time suffices for.
     let stride = coprime_stride(calls.len());
-    let next = AtomicUsize::new(0);
     let mut sessions: Vec<_> =
         (0..configuration.sessions).map(|_| open(windows, configuration)).collect();
     for session in &mut sessions {
@@ -86,25 +84,9 @@ fn run(windows: &Windows, configuration: &Configuration, time: Duration) -> f64 
             call_model(session, windows, call);
         }
     }
-    let begun = Instant::now();
-    let tokens: usize = thread::scope(|scope| {
-        let threads: Vec<_> = sessions
-            .iter_mut()
-            .map(|session| {
-                scope.spawn(|| {
-                    let mut tokens = 0;
-                    while begun.elapsed() < time {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        tokens +=
-                            call_model(session, windows, calls[number * stride % calls.len()]);
-                    }
-                    tokens
-                })
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    });
-    tokens as f64 / begun.elapsed().as_secs_f64()
+    raw::speed(&mut sessions, time, |session, number| {
+        call_model(session, windows, calls[number * stride % calls.len()])
+    })
 }
 
 /// A step that meets every one of `count` calls.
@@ -120,22 +102,8 @@ fn coprime_stride(count: usize) -> usize {
 
 /// Runs one call; gives its tokens without padding.
 fn call_model(session: &mut Session, windows: &Windows, rows: &[usize]) -> usize {
-    let longest = rows.iter().map(|row| windows.rows[*row].len()).max().unwrap();
-    let pad = i64::from(windows.bundle.window.pad_id);
-    let (mut ids, mut mask) = (Vec::new(), Vec::new());
-    for row in rows {
-        let row = &windows.rows[*row];
-        let padding = longest - row.len();
-        ids.extend(row.iter().copied().chain(std::iter::repeat_n(pad, padding)));
-        mask.extend(std::iter::repeat_n(1_i64, row.len()).chain(std::iter::repeat_n(0, padding)));
-    }
-    let shape = [rows.len(), longest];
-    let ids = Tensor::from_array((shape, ids)).unwrap();
-    let mask = Tensor::from_array((shape, mask)).unwrap();
-    let outputs =
-        session.run(ort::inputs! { "input_ids" => ids, "attention_mask" => mask }).unwrap();
-    assert!(outputs.len() > 0, "the model answers");
-    rows.iter().map(|row| windows.rows[*row].len()).sum()
+    let rows: Vec<&[i64]> = rows.iter().map(|row| windows.rows[*row].as_slice()).collect();
+    raw::call(session, &rows, i64::from(windows.bundle.window.pad_id))
 }
 
 fn open(windows: &Windows, configuration: &Configuration) -> Session {

@@ -22,6 +22,8 @@ mod ceiling;
 mod corpus;
 mod latency;
 mod peer;
+#[path = "../raw/mod.rs"]
+mod raw;
 mod run;
 #[path = "../../tests/it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests need more of it")]
