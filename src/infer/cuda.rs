@@ -5,6 +5,7 @@
 //! by their names, and what it cannot see (a card that fails, a driver that another container
 //! holds) is told by ONNX Runtime when the session is opened.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use crate::config::settings::loader_folders;
@@ -128,7 +129,7 @@ fn provider(places: &Places) -> Option<String> {
         format!(
             "the CUDA execution provider is missing ({} beside `{}`; take all three from the PyPI \
              package `onnxruntime-gpu`, see `scripts/runtime-cuda.txt`)",
-            quoted(&missing),
+            quoted(missing),
             places.library.display()
         )
     })
@@ -142,7 +143,10 @@ fn libraries(places: &Places, name: &str, wanted: &[(&str, u32)]) -> Option<Stri
         .filter(lacks)
         .map(|(stem, version)| match places.versions(stem).as_slice() {
             [] => format!("`{stem}.{version}`"),
-            others => format!("`{stem}.{version}`, only {}", quoted_versions(stem, others)),
+            others => {
+                let others = others.iter().map(|version| format!("{stem}.{version}"));
+                format!("`{stem}.{version}`, only {}", quoted(others))
+            }
         })
         .collect();
     (!missing.is_empty()).then(|| {
@@ -153,12 +157,8 @@ fn libraries(places: &Places, name: &str, wanted: &[(&str, u32)]) -> Option<Stri
     })
 }
 
-fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn quoted_versions(stem: &str, versions: &[u32]) -> String {
-    versions.iter().map(|version| format!("`{stem}.{version}`")).collect::<Vec<_>>().join(", ")
+fn quoted(names: impl IntoIterator<Item = impl Display>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

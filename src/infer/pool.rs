@@ -128,9 +128,9 @@ pub struct Handle {
 }
 
 impl Pool {
-    /// Loads ONNX Runtime, opens every model on every thread and runs each once in the
-    /// shapes it will meet, so that the first document meets a warm model. Fatal where library, device or a model is
-    /// missing or does not fit.
+    /// Loads ONNX Runtime, opens every model on every thread and runs each once in the shapes it
+    /// will meet, so that the first document meets a warm model. Fatal where library, device or a
+    /// model is missing or does not fit.
     pub fn start(setup: Setup) -> Result<Self, Fault> {
         if setup.device == Device::Cuda {
             cuda::check(&cuda::Places::of_system(&setup.library))?;
