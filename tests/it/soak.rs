@@ -134,13 +134,15 @@ fn memory_at_full_load_stays_within_its_bound() {
     let begun = Instant::now();
     let (mut ended, mut moved) = (0, begun);
     while begun.elapsed().as_secs_f64() < minutes * 60.0 {
-        while sent < metric(&page(), "sluice_deliveries_total") + BACKLOG_COUNT {
+        let mut seen = page();
+        while sent < metric(&seen, "sluice_deliveries_total") + BACKLOG_COUNT {
             let inputs: Vec<_> = (rounds..rounds + 10).flat_map(round).collect();
             rounds += 10;
             sent += u64::try_from(send_all(&sender, &flow.input, &inputs).len()).unwrap();
+            seen = page();
         }
         assert!(worker.exited().is_none(), "{}", worker.tail());
-        let outcomes = metric(&page(), "sluice_outcomes_total");
+        let outcomes = metric(&seen, "sluice_outcomes_total");
         if outcomes > ended {
             (ended, moved) = (outcomes, Instant::now());
         }
