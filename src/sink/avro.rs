@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Unit};
 
 use super::json::{Node, shortest};
-use crate::registry::schema::{RecordSchema, Schema, SchemaKind, UnionSchema};
+use crate::registry::schema::{RecordSchema, Schema, SchemaKind, UnionSchema, fingerprint};
 
 /// Day 0 of Avro's logical type `date`.
 const EPOCH: Date = date(1970, 1, 1);
@@ -33,6 +33,7 @@ pub struct Mismatch {
 /// Writes nodes under one schema.
 pub struct Writer {
     schema: Arc<Schema>,
+    fingerprint: [u8; 8],
     names: BTreeMap<String, Schema>,
     /// Columns that no node carries, with their default in binary.
     defaults: BTreeMap<String, Vec<u8>>,
@@ -55,12 +56,17 @@ impl Writer {
                 defaults.insert(column.clone(), bytes);
             }
         }
-        Ok(Self { schema, names, defaults })
+        Ok(Self { fingerprint: fingerprint(&schema), schema, names, defaults })
     }
 
     /// The schema that is written under.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Its fingerprint, which takes longer to find than a record to write.
+    pub const fn fingerprint(&self) -> [u8; 8] {
+        self.fingerprint
     }
 
     /// Appends `node` to `out`.

@@ -13,7 +13,7 @@ pub use super::json::{Columns, Node};
 pub use super::schemas::{Problem, Resolved, Schemas};
 use crate::config::pipeline::{Format, Output};
 use crate::error::{Fault, FaultClass};
-use crate::registry::schema::{Schema, fingerprint};
+use crate::registry::schema::Schema;
 use crate::registry::{self, Client};
 use crate::types::{Audit, Record, Review};
 
@@ -155,7 +155,7 @@ impl Codec {
             }
             Form::SingleObject => {
                 out.extend_from_slice(&SINGLE_OBJECT);
-                out.extend_from_slice(&fingerprint(writer.schema()));
+                out.extend_from_slice(&writer.fingerprint());
             }
         }
         writer.write(node, &mut out)?;
@@ -181,10 +181,9 @@ impl Codec {
             }
             (Framed::Confluent(id, binary), _) => avro::read(&*find(id).ok_or(Unreadable)?, binary),
             (Framed::SingleObject(print, binary), _) => {
-                let schemas = [self.record.schema(), self.review.schema(), self.audit.schema()];
-                let mut schemas = schemas.into_iter();
-                let schema = schemas.find(|schema| fingerprint(schema) == print);
-                avro::read(schema.ok_or(Unreadable)?, binary)
+                let mut writers = [&self.record, &self.review, &self.audit].into_iter();
+                let writer = writers.find(|writer| writer.fingerprint() == print);
+                avro::read(writer.ok_or(Unreadable)?.schema(), binary)
             }
             (Framed::Json(json), _) => serde_json::from_slice(json).map_err(|_kept_out| Unreadable),
         }

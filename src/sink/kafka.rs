@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -31,8 +32,11 @@ const CALL_MAX: Duration = Duration::from_secs(5);
 const CALL_MIN: Duration = Duration::from_millis(200);
 /// How long events are served around a call that serves none.
 const SERVE_MAX: Duration = Duration::from_millis(10);
+/// Time between two looks for the reports of messages that were sent.
+const REPORTS_PAUSE: Duration = Duration::from_millis(1);
 /// Longest wait for the reports of messages that an abort throws away.
 const PURGE_MAX: Duration = Duration::from_secs(1);
+
 /// What a Kafka sink needs to know.
 #[derive(Clone)]
 pub struct Setup {
@@ -324,9 +328,14 @@ impl Kafka {
 
     /// Waits for the delivery report of every message that was sent; the first error among them.
     fn reports(&self, shutdown: &Shutdown) -> Option<KafkaError> {
-        // `flush` of the client polls in steps of 100 ms and would add as much to every commit.
+        // `flush` of the client polls in steps of 100 ms and would add as much to every commit; its
+        // `poll` does not wait out the last millisecond of its time but burns it.
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            let before = self.producer.in_flight_count();
+            self.producer.poll(Duration::ZERO);
+            if self.producer.in_flight_count() == before {
+                thread::sleep(REPORTS_PAUSE);
+            }
             if shutdown.is_over() {
                 return Some(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue));
             }

@@ -98,7 +98,7 @@ fn a_message_after_one_that_voided_the_transaction_aborts_it_and_the_next_goes_t
         if let Err(fault) = sink.send(&outgoing) {
             break fault;
         }
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(fault.class, FaultClass::Abort, "{}", fault.chain());
     assert!(fault.chain().contains("timed out"), "the cause is told: {}", fault.chain());

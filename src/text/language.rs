@@ -3,7 +3,7 @@
 //! Deliberately says nothing when unsure: a document is sent to review for its language only where
 //! there is hardly a doubt. Reads a sample, so that a long text costs no more than a short one.
 
-use whatlang::{Detector, Lang, Script};
+use whatlang::{Detector, Lang, Script, detect_script};
 
 use crate::types::Text;
 
@@ -26,15 +26,16 @@ const ENGLISH_ONE_IN: usize = 12;
 /// The language of `text` (ISO 639-1), where it is reliable.
 pub fn language(text: &Text) -> Option<&'static str> {
     let sample = Sample::of(text.as_str());
-    let found = Detector::new().detect(&sample.words)?;
-    let letters_min =
-        if found.script() == Script::Latin { LATIN_LETTERS_MIN } else { OTHER_LETTERS_MIN };
+    let script = detect_script(&sample.words)?;
+    let letters_min = if script == Script::Latin { LATIN_LETTERS_MIN } else { OTHER_LETTERS_MIN };
     if sample.letters < letters_min {
         return None;
     }
     if sample.english * ENGLISH_ONE_IN >= sample.count {
         return Some("en");
     }
+    // Last: it takes longer than all else that is done with a short line, but for the model.
+    let found = Detector::new().detect(&sample.words)?;
     if found.is_reliable() { code(found.lang()) } else { None }
 }
 
