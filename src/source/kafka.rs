@@ -23,7 +23,7 @@ use crate::config::settings::GroupProtocol;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
 use crate::kafka::Connection;
-use crate::ledger::{Lease, SharedLedger, Ticket};
+use crate::ledger::{InFlight, Lease, SharedLedger, Ticket};
 use crate::metrics::{FlowEvent, Level, Metrics};
 use crate::shutdown::{Shutdown, Stop};
 use crate::types::Delivery;
@@ -38,6 +38,11 @@ const SILENCE_MAX: Duration = Duration::from_mins(1);
 const REFUSED_MAX: Duration = Duration::from_mins(1);
 /// Shortest wait for the group to be left in order, where the time of a drain is over.
 const LEAVE_MIN: Duration = Duration::from_millis(200);
+/// Longest wait for room in what is in flight without a pause. Room comes with the next commit, most
+/// often, and a pause is dear: librdkafka throws away what it has fetched, and takes up to a second
+/// to notice a resume (its broker threads look once a second). Nothing else of the group is served
+/// meanwhile, which a rebalance can bear.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Longest wait for the consumer to go back to an offset, which it does by itself.
 const SEEK_MAX: Duration = Duration::from_secs(1);
 
@@ -67,7 +72,12 @@ pub struct Kafka<T: Send + 'static> {
     metrics: Arc<Metrics>,
     group: Arc<Group<T>>,
     topic: Arc<str>,
+    /// Those that librdkafka holds as paused, ours or not.
     paused: BTreeSet<i32>,
+    /// Whether ours are, so that no message comes of a poll.
+    is_paused: bool,
+    /// Since when too much is in flight.
+    full_since: Option<Instant>,
     /// Where to read again; nothing of such a partition is opened before.
     behind: Vec<(Lease, i64)>,
     rebalances_seen: u64,
@@ -93,6 +103,8 @@ impl<T: Send> Kafka<T> {
             group,
             topic,
             paused: BTreeSet::new(),
+            is_paused: false,
+            full_since: None,
             behind: Vec::new(),
             rebalances_seen: 0,
             watch: Watch::default(),
@@ -127,7 +139,8 @@ impl<T: Send> Kafka<T> {
                 break;
             }
             let client = self.group.client();
-            match client.poll(POLL_MAX) {
+            let polled = if is_draining || self.has_room() { client.poll(POLL_MAX) } else { None };
+            match polled {
                 Some(Ok(message)) if !is_draining => self.open(&client, &message, &mut deliver),
                 // In a drain a message is not opened, so not committed: the next owner reads it.
                 None | Some(Ok(_)) => {}
@@ -152,6 +165,22 @@ impl<T: Send> Kafka<T> {
         }
         self.leave(shutdown);
         Ok(())
+    }
+
+    /// Waits a moment for room where too much is in flight; false where none came. Where partitions
+    /// are paused no message comes, so the group is to be polled.
+    fn has_room(&mut self) -> bool {
+        if self.is_paused {
+            return true;
+        }
+        let limits = &self.setup.limits;
+        let has_room = self.ledger.wait(POLL_MAX, |in_flight| !is_full(limits, &in_flight));
+        if has_room {
+            self.full_since = None;
+        } else {
+            self.full_since.get_or_insert_with(Instant::now);
+        }
+        has_room
     }
 
     fn open(
@@ -257,10 +286,9 @@ impl<T: Send> Kafka<T> {
             self.watch.reset();
         }
         let limits = &self.setup.limits;
-        let bytes = in_flight.all_bytes();
-        let is_full = bytes >= limits.in_flight_bytes_max
-            || in_flight.deliveries_count >= limits.in_flight_deliveries_max;
-        let is_low = bytes <= limits.in_flight_bytes_max / 2
+        let has_waited = self.full_since.is_some_and(|since| since.elapsed() >= ROOM_WAIT_MAX);
+        let is_full = is_full(limits, &in_flight) && (self.is_paused || has_waited);
+        let is_low = in_flight.all_bytes() <= limits.in_flight_bytes_max / 2
             && in_flight.deliveries_count <= limits.in_flight_deliveries_max / 2;
         if is_full || is_held || is_draining {
             let fresh: Vec<i32> = partitions
@@ -272,13 +300,15 @@ impl<T: Send> Kafka<T> {
                 self.switch(client, &fresh, true)?;
                 self.paused.extend(fresh);
             }
-        } else if is_low && self.behind.is_empty() && !self.paused.is_empty() {
+            self.is_paused = true;
+        } else if is_low && self.behind.is_empty() && (self.is_paused || !self.paused.is_empty()) {
             let resumed: Vec<i32> = partitions
                 .iter()
                 .copied()
                 .filter(|partition| self.paused.remove(partition))
                 .filter(|partition| !client.context().bound.is_done(*partition))
                 .collect();
+            (self.is_paused, self.full_since) = (false, None);
             if !resumed.is_empty() {
                 self.switch(client, &resumed, false)?;
                 self.watch.reset();
@@ -381,4 +411,10 @@ impl<T: Send> Kafka<T> {
         self.ledger.lock().revoke_all();
         self.ledger.notify();
     }
+}
+
+/// Whether no more may come in flight.
+const fn is_full(limits: &Limits, in_flight: &InFlight) -> bool {
+    in_flight.all_bytes() >= limits.in_flight_bytes_max
+        || in_flight.deliveries_count >= limits.in_flight_deliveries_max
 }
