@@ -1,7 +1,7 @@
 """Makes bundles for a card from a bundle with an int8 model, or from a float32 export.
 
-DynamicQuantizeLinear has no kernel for CUDA, so the int8 model of a bundle cannot run there as a
-whole. This writes its weights out again: as float32, and as float16 with float16 activations.
+Products of int8 have no kernels for CUDA, nor has DynamicQuantizeLinear, so the int8 model of a
+bundle cannot run there as a whole. This writes its weights out again: as float32, and as float16 with float16 activations.
 What int8 rounded off when it was made stays off; the activations are no longer rounded to int8.
 
     python half.py ../models/contracts OUT            # OUT/contracts-fp32 and OUT/contracts-fp16
@@ -23,6 +23,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 FUSED = "com.microsoft"
+# What makes int8 activations: with ranges of the call, and with fixed ones (`ranges.py`).
+QUANTISERS = ("DynamicQuantizeLinear", "QuantizeLinear")
 # Files that go along as they are.
 KEPT = ("tokenizer.json", "NOTICE")
 
@@ -79,8 +81,9 @@ def float_words(model):
 
 def float_products(model):
     """MatMul and Attention in the place of their int8 forms."""
-    source = {node.output[0]: node.input[0] for node in model.nodes if node.op_type == "DynamicQuantizeLinear"}
-    for node in [node for node in model.nodes if node.op_type in ("MatMulInteger", "QAttention")]:
+    source = {node.output[0]: node.input[0] for node in model.nodes if node.op_type in QUANTISERS}
+    products = ("MatMulInteger", "MatMulIntegerToFloat", "QAttention")
+    for node in [node for node in model.nodes if node.op_type in products]:
         name = node.input[1].removesuffix("_quantized")
         model.weights[name] = written_out(model, name)
         if node.op_type == "QAttention":
@@ -89,12 +92,16 @@ def float_products(model):
                                    list(node.output), name=node.output[0], domain=FUSED, num_heads=heads)
             model.replace([node], [new])
             continue
+        if node.op_type == "MatMulIntegerToFloat":
+            new = helper.make_node("MatMul", [source[node.input[0]], name], list(node.output), name=node.output[0])
+            model.replace([node], [new])
+            continue
         cast = next(other for other in model.nodes if node.output[0] in other.input)
         scaled = next(other for other in model.nodes if cast.output[0] in other.input)
         scales = model.maker(next(value for value in scaled.input if value != cast.output[0]))
         new = helper.make_node("MatMul", [source[node.input[0]], name], list(scaled.output), name=scaled.output[0])
         model.replace([node, cast, scaled, scales], [new])
-    model.nodes = [node for node in model.nodes if node.op_type != "DynamicQuantizeLinear"]
+    model.nodes = [node for node in model.nodes if node.op_type not in QUANTISERS]
 
 
 def float_loud(model):
@@ -105,12 +112,12 @@ def float_loud(model):
         weight = model.weights[f"{name}.weight"].copy()
         weight[loud] = model.weights.pop(f"{name}.loud_weight")
         model.weights[f"{name}.weight"] = weight
-        both = model.maker(f"{name}.product")
-        quiet, few, rest = (model.maker(f"{name}.{part}") for part in ("quiet_x", "loud_product", "quiet_product"))
-        channels = model.maker(f"{name}.loud_x")
+        both, channels = model.maker(f"{name}.product"), model.maker(f"{name}.loud_x")
+        parts = [model.maker(f"{name}.{part}") for part in ("quiet_x", "loud_product", "quiet_product")]
         new = helper.make_node("MatMul", [channels.input[0], f"{name}.weight"], [f"{name}.product"],
                                name=f"{name}.product")
-        model.replace([both, quiet, few, rest, channels], [new])
+        # With fixed ranges nothing takes the loud channels out before the product.
+        model.replace([node for node in (both, channels, *parts) if node is not None], [new])
 
 
 def halve(model):

@@ -27,6 +27,7 @@ $train --out "$work/e" --init "$work/d/last.pt" --split raw --soft "$work/soft.n
 
 python -m heads.export --checkpoint "$work/d/last.pt" "$work/e/last.pt" --out "$work/export" \
     $recipe --data "$data" --loud 1
+python ranges.py $recipe --data "$data" --bundle "$work/export"
 python -m heads.tune $recipe --data "$data" --bundle "$work/export" --revision "$revision" \
     > "$work/tune.json"
 for split in dev test; do

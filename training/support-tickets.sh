@@ -14,6 +14,7 @@ python -m heads.train $recipe --data "$data" --out "$work/a" --centroids --layer
 python -m heads.train $recipe --data "$data" --out "$work/b" --init "$work/a/last.pt" --forget \
     --frequent 1000 --least 3 --epochs 2 --lr 1.2e-4 --head-lr 5e-4 --rows 64 --budget 1536
 python -m heads.export --checkpoint "$work/b/last.pt" --out "$work/export"
+python ranges.py $recipe --data "$data" --bundle "$work/export"
 python -m heads.tune $recipe --data "$data" --bundle "$work/export" --revision "$revision" \
     > "$work/tune.json"
 for split in dev test; do

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use sluice::chunk::{Tokenizer, chunk};
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
-use sluice::infer::{Answer, Job, Policy, Pool, Setup};
+use sluice::infer::{Answer, Job, Pool, Setup};
 use sluice::queue::FlowId;
 use sluice::types::{Chunks, Text, WindowScores};
 
@@ -99,7 +99,7 @@ pub(crate) fn start(folder: &str, bundle: &Arc<Bundle>, device: Device) -> Pool 
         bundles: vec![Arc::clone(bundle)],
         thread_count,
         device,
-        policy: Policy::of(device),
+        policy: None,
         library: Path::new(folder).join("lib/libonnxruntime.so"),
         cache_bytes: 0,
     })

@@ -80,8 +80,15 @@ mod tests {
     use crate::config::bundle::Window;
 
     fn window(tokens_max: usize, stride_tokens: usize) -> Window {
-        let (first_id, last_id, pad_id) = (101, 102, 0);
-        Window { tokens_max, stride_tokens, pad_multiple_tokens: 1, first_id, last_id, pad_id }
+        Window {
+            tokens_max,
+            stride_tokens,
+            pad_multiple_tokens: 1,
+            has_independent_rows: false,
+            first_id: 101,
+            last_id: 102,
+            pad_id: 0,
+        }
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub struct Window {
     /// Rows are padded to a multiple of so many tokens.
     #[serde(rename = "pad_to")]
     pub pad_multiple_tokens: usize,
+    /// Whether a row scores the same in a call of several rows of its length, bit for bit: so with
+    /// fixed ranges of activations, and not where they are taken over the call.
+    #[serde(default, rename = "independent_rows")]
+    pub has_independent_rows: bool,
     /// Id of the token before the text of a row.
     #[serde(rename = "cls")]
     pub first_id: u32,

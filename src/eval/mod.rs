@@ -44,7 +44,7 @@ use crate::config::bundle::{Bundle, MANIFEST};
 use crate::config::pipeline::TextLimits;
 use crate::config::samples::sample_key;
 use crate::config::settings::Compute;
-use crate::infer::{Engine, Policy, Pool, Setup};
+use crate::infer::{Engine, Pool, Setup};
 use crate::redact::Redactor;
 use crate::text::{Launch, Reader};
 use crate::types::{Digest, Document, MediaType, Sensitive, Text};
@@ -164,7 +164,7 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
         thread_count: args.compute.inference_threads(),
         cache_bytes: args.compute.cache_bytes,
         device: args.compute.device,
-        policy: Policy::of(args.compute.device),
+        policy: None,
         library: args.compute.onnxruntime()?,
     })?;
     let tokenizer = Tokenizer::load(&bundle)?;

@@ -1,8 +1,8 @@
 //! `a window that was seen before -> the scores that it had`, bounded in bytes.
 //!
 //! Contracts share boilerplate and plants their phrases. What a window scores depends on its model
-//! and its tokens alone, so a kept answer is the answer: on the processor bit for bit, since one
-//! window is one call, on a card as near as calls of different shapes are.
+//! and its tokens alone, so a kept answer is the answer: on the processor bit for bit, since company
+//! changes nothing there, on a card as near as calls of different shapes are.
 //! Deliberately keeps no token and no text: a window is known by its digest.
 
 use quick_cache::Weighter;

@@ -1,10 +1,10 @@
 //! `Chunks -> findings and flags`: sessions on threads of their own, fed by a fair queue.
 //!
 //! Windows of all documents, partitions and flows share the threads by the tokens that they have
-//! been served; windows of one document run side by side. On the processor one window is one call
-//! ([`Session::scores`] says why), so that a document gives the same bits in any company; on a card
-//! windows of nearly one length share calls of few shapes ([`Policy`]). A window that was scored
-//! before need not be again.
+//! been served; windows of one document run side by side. On the processor a window is a call of its
+//! own or shares it with others of exactly its length, where that changes no bit ([`Policy`],
+//! [`Session::scores`]), so that a document gives the same bits in any company; on a card windows of
+//! nearly one length share calls of few shapes. A window that was scored before need not be again.
 //! Deliberately keeps no document: a job's windows come in, its scores go out.
 
 mod cache;
@@ -16,6 +16,7 @@ mod multilabel;
 mod numbers;
 mod policy;
 mod pool;
+mod probe;
 mod processor;
 mod scores;
 mod sentences;

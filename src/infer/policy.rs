@@ -1,12 +1,15 @@
 //! `lengths of rows -> shapes of calls`: which rows may share a call of the model, and how large
 //! it then is.
 //!
-//! On the processor a row goes alone: int8 by dynamic quantisation takes the range of activations
-//! over a call, and a core is busy with one row. A card is busy with thousands of tokens only, and
-//! plans its memory and its kernels by shape: there, rows of nearly one length fill calls of few
-//! fixed shapes, and what lacks is filled up with blank rows.
+//! On the processor a long row goes alone: a core is busy with it, and int8 by dynamic quantisation
+//! takes the range of activations over a call, so that company would change it. Short rows leave a
+//! core waiting for the next kernel most of the time; those of exactly one length share calls where
+//! the model says that its rows do not depend on each other. A card is busy with thousands of tokens
+//! only, and plans its memory and its kernels by shape: there, rows of nearly one length fill calls
+//! of few fixed shapes, and what lacks is filled up with blank rows.
 //! Deliberately waits for nothing and knows no queue: it is asked about rows that are there.
 
+use crate::config::bundle::Window;
 use crate::config::settings::Device;
 
 /// Shortest length of a row on a card, in tokens; each next one is twice as long.
@@ -19,6 +22,8 @@ const SIZE_COUNT: usize = 4;
 /// activations of the largest model shipped then take 32,768 times 1,536 half floats, 100 MB.
 /// Not measured on a card yet; `benches/gpu.sh` tells what larger and smaller ones give.
 const CALL_TOKENS_MAX: usize = 32_768;
+/// Limit: tokens of one call of several rows on the processor, see `benches/README.md`.
+const CALL_TOKENS_MAX_CPU: usize = 128;
 
 /// Rows and tokens of one call of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +46,11 @@ impl Shape {
 pub enum Policy {
     /// One row a call, as long as it is.
     Alone,
+    /// Rows of exactly one length, as many as are there.
+    Equal {
+        /// Most tokens of one call; a row that alone has more goes alone.
+        call_tokens_max: usize,
+    },
     /// Rows of nearly one length, in few shapes.
     Filled {
         /// Most tokens of one call, filling included; a row that alone has more goes alone.
@@ -49,9 +59,12 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// What suits `device`.
-    pub const fn of(device: Device) -> Self {
+    /// What suits a model of these windows on `device`.
+    pub const fn of(device: Device, window: &Window) -> Self {
         match device {
+            Device::Cpu if window.has_independent_rows => {
+                Self::Equal { call_tokens_max: CALL_TOKENS_MAX_CPU }
+            }
             Device::Cpu => Self::Alone,
             Device::Cuda => Self::Filled { call_tokens_max: CALL_TOKENS_MAX },
         }
@@ -60,7 +73,7 @@ impl Policy {
     /// The length to which a row of `tokens` is brought, where the model takes `tokens_max`.
     pub fn length(self, tokens: usize, tokens_max: usize) -> usize {
         match self {
-            Self::Alone => tokens,
+            Self::Alone | Self::Equal { .. } => tokens,
             Self::Filled { .. } => {
                 let longest = tokens_max.max(tokens);
                 lengths(longest).find(|length| *length >= tokens).unwrap_or(longest)
@@ -72,12 +85,17 @@ impl Policy {
     pub fn rows_max(self, length: usize) -> usize {
         match self {
             Self::Alone => 1,
-            Self::Filled { call_tokens_max } => (call_tokens_max / length.max(1)).max(1),
+            Self::Equal { call_tokens_max } | Self::Filled { call_tokens_max } => {
+                (call_tokens_max / length.max(1)).max(1)
+            }
         }
     }
 
     /// The smallest shape that takes `rows` rows of that length; at most [`Self::rows_max`].
     pub fn shape(self, rows: usize, length: usize) -> Shape {
+        if !matches!(self, Self::Filled { .. }) {
+            return Shape { rows: rows.min(self.rows_max(length)), tokens: length };
+        }
         let fits = self.sizes(length).filter(|size| *size >= rows).last();
         Shape { rows: fits.unwrap_or_else(|| self.rows_max(length)), tokens: length }
     }
@@ -90,11 +108,11 @@ impl Policy {
         smaller.unwrap_or(rows / 2).max(1)
     }
 
-    /// Every shape in which a model that takes `tokens_max` is called on a card; on the processor
-    /// the largest, of any number.
+    /// Every shape in which a model that takes `tokens_max` is called on a card; on the processor,
+    /// where they are many, the largest.
     pub fn shapes(self, tokens_max: usize) -> Vec<Shape> {
         match self {
-            Self::Alone => vec![Shape { rows: 1, tokens: tokens_max }],
+            Self::Alone | Self::Equal { .. } => vec![Shape { rows: 1, tokens: tokens_max }],
             Self::Filled { .. } => lengths(tokens_max)
                 .flat_map(|tokens| self.sizes(tokens).map(move |rows| Shape { rows, tokens }))
                 .collect(),
@@ -123,6 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{CALL_TOKENS_MAX, Policy, SIZE_COUNT, Shape};
+    use crate::config::bundle::Window;
     use crate::config::settings::Device;
     use crate::queue::{FairQueue, FlowId};
 
@@ -145,9 +164,24 @@ mod tests {
         batches
     }
 
+    fn policy(device: Device, has_independent_rows: bool) -> Policy {
+        let (tokens_max, stride_tokens, pad_multiple_tokens) = (256, 190, 1);
+        let (first_id, last_id, pad_id) = (2, 3, 0);
+        let window = Window {
+            tokens_max,
+            stride_tokens,
+            pad_multiple_tokens,
+            has_independent_rows,
+            first_id,
+            last_id,
+            pad_id,
+        };
+        Policy::of(device, &window)
+    }
+
     #[test]
     fn the_processor_runs_one_row_a_call_as_long_as_it_is() {
-        let policy = Policy::of(Device::Cpu);
+        let policy = policy(Device::Cpu, false);
         assert_eq!(policy.length(37, 256), 37);
         assert_eq!(policy.rows_max(37), 1);
         assert_eq!(policy.shape(1, 37), Shape { rows: 1, tokens: 37 });
@@ -157,8 +191,22 @@ mod tests {
     }
 
     #[test]
+    fn short_rows_of_one_length_share_calls_on_the_processor_where_they_are_independent() {
+        let policy = policy(Device::Cpu, true);
+        assert_eq!(policy.shape(3, 37), Shape { rows: 3, tokens: 37 });
+        assert_eq!(policy.rows_max(65), 1);
+        assert_eq!(policy.shapes(256), [Shape { rows: 1, tokens: 256 }]);
+        let rows = [(0, 37), (0, 36), (1, 37), (0, 37), (0, 37), (0, 200), (0, 200)];
+        assert_eq!(
+            batches(policy, &rows, 256),
+            [vec![0, 2, 3], vec![1], vec![4], vec![5], vec![6]]
+        );
+        assert_eq!((policy.piece(3, 37), policy.piece(2, 37)), (1, 1));
+    }
+
+    #[test]
     fn a_card_has_few_shapes_and_the_largest_fills_the_budget() {
-        let shapes = Policy::of(Device::Cuda).shapes(256);
+        let shapes = policy(Device::Cuda, false).shapes(256);
         assert_eq!(shapes.len(), 4 * SIZE_COUNT);
         let largest = shapes.iter().map(|shape| shape.size()).max();
         assert_eq!(largest, Some(CALL_TOKENS_MAX));
@@ -177,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_failed_batch_goes_on_in_smaller_shapes_down_to_single_rows() {
-        let policy = Policy::of(Device::Cuda);
+        let policy = policy(Device::Cuda, false);
         let mut rows = policy.rows_max(256);
         let mut seen = vec![rows];
         while rows > 1 {

@@ -16,6 +16,7 @@ use super::cache::{Cache, Key};
 use super::cuda;
 use super::job::{Answer, Done, Job, Open};
 use super::policy::{Policy, Shape};
+use super::probe;
 use super::processor::cpu_class;
 use super::session::{RowScores, RunError, Runtime, Session};
 use crate::config::bundle::Bundle;
@@ -34,8 +35,8 @@ pub struct Setup {
     pub thread_count: usize,
     /// Where the models run.
     pub device: Device,
-    /// Which windows share a call: [`Policy::of`] the device, but for tests and benches.
-    pub policy: Policy,
+    /// Which windows share a call, for tests and benches; else what suits device and model.
+    pub policy: Option<Policy>,
     /// The shared library of ONNX Runtime (`ORT_DYLIB_PATH`).
     pub library: PathBuf,
     /// Most bytes of scores that are kept for windows that come again; 0: none.
@@ -76,11 +77,30 @@ impl Task {
     }
 }
 
+/// How rows of one model share calls.
+struct Rows {
+    policy: Policy,
+    /// Most tokens of a row.
+    tokens_max: usize,
+    /// Set before the first job where this processor's kernels make a row depend on its company.
+    is_alone: AtomicBool,
+}
+
+impl Rows {
+    fn new(bundle: &Bundle, setup: &Setup) -> Self {
+        let policy = setup.policy.unwrap_or_else(|| Policy::of(setup.device, &bundle.window));
+        Self { policy, tokens_max: bundle.window.tokens_max, is_alone: AtomicBool::new(false) }
+    }
+
+    fn policy(&self) -> Policy {
+        if self.is_alone.load(Ordering::Relaxed) { Policy::Alone } else { self.policy }
+    }
+}
+
 /// What threads and handles share.
 struct Shared {
-    policy: Policy,
-    /// Most tokens of a row, by model.
-    tokens_max: Vec<usize>,
+    /// By model.
+    rows: Vec<Rows>,
     queue: FairQueue<Task>,
     cache: Cache,
     usage: Mutex<Usage>,
@@ -93,10 +113,14 @@ impl Shared {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn policy(&self, model: usize) -> Policy {
+        self.rows.get(model).map_or(Policy::Alone, Rows::policy)
+    }
+
     /// The length to which the row of a window of that model is brought.
     fn length(&self, model: usize, chunk: &Chunk) -> usize {
-        let tokens_max = self.tokens_max.get(model).copied().unwrap_or_default();
-        self.policy.length(chunk.padded_tokens, tokens_max)
+        let tokens_max = self.rows.get(model).map(|rows| rows.tokens_max).unwrap_or_default();
+        self.policy(model).length(chunk.padded_tokens, tokens_max)
     }
 
     /// Counts a call of a model in `shape` on `chunks`, which took `busy` and is not made again.
@@ -141,6 +165,7 @@ impl Pool {
             provider: setup.device.name().to_owned(),
             cpu_class: cpu_class(),
         };
+        let rows = setup.bundles.iter().map(|bundle| Rows::new(bundle, &setup)).collect();
         let models = setup
             .bundles
             .into_iter()
@@ -158,12 +183,9 @@ impl Pool {
             ..ModelUsage::default()
         };
         let usages = models.iter().map(usage_of).collect();
-        let tokens_max = models.iter().map(|(bundle, _)| bundle.window.tokens_max).collect();
-        let (device, policy) = (setup.device, setup.policy);
-        let loader = Arc::new(Loader { runtime, models, device, policy });
+        let loader = Arc::new(Loader { runtime, models, device: setup.device });
         let shared = Arc::new(Shared {
-            policy,
-            tokens_max,
+            rows,
             queue: FairQueue::default(),
             cache: Cache::new(setup.cache_bytes),
             usage: Mutex::new(Usage { models: usages, busy: Duration::ZERO, session_count: count }),
@@ -281,30 +303,43 @@ struct Loader {
     runtime: Runtime,
     models: Vec<(Arc<Bundle>, Vec<u8>)>,
     device: Device,
-    policy: Policy,
 }
 
 impl Loader {
-    fn open(&self) -> Result<Vec<Session>, Fault> {
-        let open = |(bundle, bytes): &(Arc<Bundle>, Vec<u8>)| {
+    /// Sessions of all models, warm. `rows` says how theirs share calls.
+    fn open(&self, rows: &[Rows]) -> Result<Vec<Session>, Fault> {
+        let open = |((bundle, bytes), rows): (&(Arc<Bundle>, Vec<u8>), &Rows)| {
             let mut session = Session::open(&self.runtime, bundle, bytes, self.device)?;
-            warm(&mut session, bundle, self.policy).map_err(|error| {
+            warm(&mut session, bundle, rows).map_err(|error| {
                 let path = bundle.model_path.display();
                 Fault::new(FaultClass::Fatal, format!("warming model `{path}`"), error)
             })?;
             Ok(session)
         };
-        self.models.iter().map(open).collect()
+        self.models.iter().zip(rows).map(open).collect()
     }
 }
 
 /// Runs `session` once in every shape that a card is given, or once on the longest row, for which
-/// it needs the most memory.
-fn warm(session: &mut Session, bundle: &Bundle, policy: Policy) -> Result<(), RunError> {
-    policy.shapes(bundle.window.tokens_max).into_iter().try_for_each(|shape| {
+/// it needs the most memory. Rows that company would change are kept alone from here on.
+fn warm(session: &mut Session, bundle: &Bundle, rows: &Rows) -> Result<(), RunError> {
+    let policy = rows.policy;
+    for shape in policy.shapes(bundle.window.tokens_max) {
         session.scores(&[&blank(bundle, shape.tokens)], shape)?;
-        Ok(())
-    })
+    }
+    if matches!(policy, Policy::Equal { .. })
+        && !probe::rows_are_independent(session, bundle, policy)?
+        && !rows.is_alone.swap(true, Ordering::Relaxed)
+    {
+        let (model, revision) = (&bundle.name, &bundle.revision);
+        tracing::warn!(
+            model,
+            revision,
+            "on this processor rows that share a call change each other, against \
+             `window.independent_rows` of the bundle; each goes alone, more slowly"
+        );
+    }
+    Ok(())
 }
 
 /// A row without text, `tokens` long.
@@ -327,7 +362,7 @@ impl Drop for Watch<'_> {
 /// The life of a session thread.
 fn own_sessions(shared: &Shared, loader: Arc<Loader>, ready: &SyncSender<Result<(), Fault>>) {
     let _watch = Watch(shared);
-    let opened = loader.open();
+    let opened = loader.open(&shared.rows);
     drop(loader);
     let mut sessions = match opened {
         Ok(sessions) => sessions,
@@ -340,7 +375,7 @@ fn own_sessions(shared: &Shared, loader: Arc<Loader>, ready: &SyncSender<Result<
     if ready.send(Ok(())).is_err() {
         return;
     }
-    let most = |first: &Task| shared.policy.rows_max(first.length);
+    let most = |first: &Task| shared.policy(first.job.model).rows_max(first.length);
     while let Some(tasks) = shared.queue.pop_group(|_| true, most, Task::joins) {
         run(shared, &mut sessions, tasks);
     }
@@ -370,7 +405,7 @@ fn run(shared: &Shared, sessions: &mut [Session], tasks: Vec<Task>) {
                 }
             }
             Err(refusal) if tasks.len() > 1 => {
-                let piece = shared.policy.piece(tasks.len(), length);
+                let piece = shared.policy(model).piece(tasks.len(), length);
                 let (reason, rows) = (&refusal.detail, tasks.len());
                 tracing::warn!(reason, rows, piece, "running windows failed; trying in pieces");
                 while !tasks.is_empty() {
@@ -401,7 +436,7 @@ fn refuse(tasks: &[Task], refusal: &Refusal) {
 fn call(shared: &Shared, session: &mut Session, tasks: &[Task]) -> Result<Vec<RowScores>, Refusal> {
     let Some(first) = tasks.first() else { return Ok(Vec::new()) };
     let chunks: Vec<&Chunk> = tasks.iter().filter_map(Task::chunk).collect();
-    let shape = shared.policy.shape(chunks.len(), first.length);
+    let shape = shared.policy(first.job.model).shape(chunks.len(), first.length);
     let marks: Vec<_> = tasks.iter().filter_map(|task| task.job.mark.clone()).collect();
     let mut span = telemetry::batch(&marks);
     span.count("sluice.rows", chunks.len());

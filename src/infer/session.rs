@@ -2,7 +2,7 @@
 //!
 //! The only file that names `ort`. Deliberately chooses no shape by itself: with int8 by dynamic
 //! quantisation the range of activations is taken over all rows of a call, so what shares a call
-//! changes the result; [`super::Policy`] says what may.
+//! changes the result, and with fixed ranges it does not; [`super::Policy`] says what may.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,8 +201,8 @@ impl Session {
     /// What the model says of each row, all in one call of `shape`, filled up with padding and
     /// with blank rows.
     ///
-    /// Invariant: the shape has room for the rows. With several rows, int8 results depend on the
-    /// company.
+    /// Invariant: the shape has room for the rows. With several rows, results depend on the company
+    /// unless the bundle says that its rows are independent.
     pub fn scores(&mut self, rows: &[&Chunk], shape: Shape) -> Result<Vec<RowScores>, RunError> {
         let Shape { rows: row_count, tokens } = shape;
         debug_assert!(rows.len() <= row_count, "more rows than the shape has");

@@ -86,7 +86,7 @@ pub fn build(
         thread_count: compute.inference_threads(),
         cache_bytes: compute.cache_bytes,
         device: compute.device,
-        policy: infer::Policy::of(compute.device),
+        policy: None,
         library: compute.onnxruntime()?,
     })?;
     let engines = flows

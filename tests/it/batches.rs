@@ -36,8 +36,13 @@ static BUNDLE: LazyLock<Arc<Bundle>> = LazyLock::new(|| {
 });
 
 fn start(policy: Policy, cache_bytes: usize) -> Pool {
+    start_with(&BUNDLE, Some(policy), cache_bytes)
+}
+
+/// A pool of one session thread on the processor.
+pub(super) fn start_with(bundle: &Arc<Bundle>, policy: Option<Policy>, cache_bytes: usize) -> Pool {
     let setup = Setup {
-        bundles: vec![Arc::clone(&BUNDLE)],
+        bundles: vec![Arc::clone(bundle)],
         thread_count: 1,
         device: Device::Cpu,
         policy,
@@ -48,7 +53,7 @@ fn start(policy: Policy, cache_bytes: usize) -> Pool {
 }
 
 /// A window of `tokens` tokens that nobody else has.
-fn window(seed: usize, tokens: usize) -> Chunk {
+pub(super) fn window(seed: usize, tokens: usize) -> Chunk {
     let ids = (0..tokens).map(|place| i64::try_from((seed * 31 + place * 7) % ID_COUNT).unwrap());
     let content = 0..tokens - 2;
     let ids = Sensitive::new(ids.collect());
@@ -64,7 +69,7 @@ fn documents() -> Vec<Arc<Vec<Chunk>>> {
     (0..60).map(document).collect()
 }
 
-fn submit(pool: &Pool, windows: &Arc<Vec<Chunk>>, flow: usize) -> Receiver<Answer> {
+pub(super) fn submit(pool: &Pool, windows: &Arc<Vec<Chunk>>, flow: usize) -> Receiver<Answer> {
     let (answers, receiver) = sync_channel(2);
     pool.handle().submit(Job {
         flow: FlowId(u64::try_from(flow).unwrap()),
@@ -78,7 +83,7 @@ fn submit(pool: &Pool, windows: &Arc<Vec<Chunk>>, flow: usize) -> Receiver<Answe
 }
 
 /// Answers of jobs that all waited before the only session thread took the first of them.
-fn together(pool: &Pool, documents: &[Arc<Vec<Chunk>>]) -> Vec<Answer> {
+pub(super) fn together(pool: &Pool, documents: &[Arc<Vec<Chunk>>]) -> Vec<Answer> {
     let (release, held) = sync_channel::<()>(0);
     pool.handle().submit(Job {
         flow: FlowId(0),
@@ -102,7 +107,7 @@ fn together(pool: &Pool, documents: &[Arc<Vec<Chunk>>]) -> Vec<Answer> {
         .collect()
 }
 
-fn scores(answer: &Answer) -> &[WindowScores] {
+pub(super) fn scores(answer: &Answer) -> &[WindowScores] {
     match answer {
         Answer::Scores(scores) => scores,
         Answer::Reject(reject) => panic!("{}: {}", reject.code, reject.detail),
@@ -128,7 +133,7 @@ fn alone(documents: &[Arc<Vec<Chunk>>]) -> Vec<Answer> {
     documents.iter().map(|document| submit(&pool, document, 0).recv().unwrap()).collect()
 }
 
-fn usage(pool: &Pool) -> ModelUsage {
+pub(super) fn usage(pool: &Pool) -> ModelUsage {
     pool.handle().usage().models[0].clone()
 }
 

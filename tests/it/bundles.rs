@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sluice::chunk::{self, Tokenizer};
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
-use sluice::infer::{self, Answer, Candidate, Job, Policy, Pool, Setup};
+use sluice::infer::{self, Answer, Candidate, Job, Pool, Setup};
 use sluice::queue::FlowId;
 use sluice::types::{Chunks, Text, WindowScores};
 
@@ -213,7 +213,7 @@ fn every_head_gives_the_same_findings_in_any_company() {
         bundles: rigs.iter().map(|rig| Arc::clone(&rig.bundle)).collect(),
         thread_count: 2,
         device: Device::Cpu,
-        policy: Policy::of(Device::Cpu),
+        policy: None,
         library: library(),
         cache_bytes: 0,
     };

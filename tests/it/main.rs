@@ -17,6 +17,8 @@ mod data;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod equal_rows;
+#[cfg(test)]
 mod eval;
 #[cfg(test)]
 mod faults;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice::chunk::{self, Tokenizer};
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
-use sluice::infer::{self, Answer, Handle, Job, Policy, Pool, Runtime, Session, Setup, Shape};
+use sluice::infer::{self, Answer, Handle, Job, Pool, Runtime, Session, Setup, Shape};
 use sluice::queue::FlowId;
 use sluice::types::{Chunk, Chunks, RejectCode, Text, WindowScores};
 
@@ -48,7 +48,7 @@ fn start(
     // Without a cache, so that the model runs on what was there before.
     let cache_bytes = 0;
     let bundles = vec![Arc::clone(bundle)];
-    let policy = Policy::of(device);
+    let policy = None;
     Pool::start(Setup { bundles, thread_count, device, policy, library, cache_bytes })
         .map_err(|fault| fault.chain())
 }
@@ -126,7 +126,7 @@ fn windows_that_come_again_are_not_run_and_score_the_same_bits() {
         bundles: vec![Arc::clone(&rig.bundle)],
         thread_count: 2,
         device: Device::Cpu,
-        policy: Policy::of(Device::Cpu),
+        policy: None,
         library: library(),
         cache_bytes: 16 << 20,
     });

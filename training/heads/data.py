@@ -178,3 +178,9 @@ def make_batch(batch, content, special):
 
 def special_ids(tokenizer):
     return tuple(tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]", "[PAD]"))
+
+
+def ids_of(tokenizer, text, tokens_max):
+    """The model's input for one text, cut to a window."""
+    cls, sep, _ = special_ids(tokenizer)
+    return [cls, *tokenizer.encode(text, add_special_tokens=False).ids[: tokens_max - 2], sep]

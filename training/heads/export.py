@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from export import Graph, dense, encode, finish, quantise
 from heads import recipes
-from heads.data import open_tokenizer, special_ids
+from heads.data import ids_of, open_tokenizer, special_ids
 from heads.loud import loud_channels
 from infer import PAD_TO
 from model import find_base
@@ -45,12 +45,6 @@ def mean_state(paths):
     """Mean of the weights of several checkpoints of one shape."""
     states = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     return {name: sum(state[name].float() for state in states) / len(states) for name in states[0]}
-
-
-def ids_of(tokenizer, text, tokens_max):
-    """The model's input for one text, cut to a window."""
-    cls, sep, _ = special_ids(tokenizer)
-    return [cls, *tokenizer.encode(text, add_special_tokens=False).ids[: tokens_max - 2], sep]
 
 
 def main():
