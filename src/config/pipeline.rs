@@ -170,7 +170,8 @@ pub struct TextLimits {
     /// Address space of one text child, in bytes.
     #[schemars(range(min = 134_217_728_u64))]
     pub memory_bytes_max: u64,
-    /// A text child that finishes no page for so long, in milliseconds, is killed.
+    /// A text child that finishes no page for so long, in milliseconds, is killed. Time in which it
+    /// waits for a core does not count, here and below.
     #[schemars(range(min = 1))]
     pub progress_timeout_ms: u64,
     /// A text child that is not done after so long, in milliseconds, is killed.

@@ -9,6 +9,7 @@ mod attempts;
 mod calls;
 mod child;
 mod clean;
+mod deadline;
 mod frame;
 mod html;
 mod language;
@@ -30,8 +31,9 @@ pub use self::child::child_main;
 pub use self::language::language;
 pub use self::walls::Walls;
 
+use self::deadline::Patience;
 use self::frame::{Engine, Flaw, Refusal, Terms};
-use self::process::{Child, Death, Failure, Patience, Reading};
+use self::process::{Child, Death, Failure, Reading};
 use crate::config::pipeline::{PdfEngine, TextLimits};
 use crate::config::settings::Sandbox;
 use crate::error::{Fault, FaultClass};

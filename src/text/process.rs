@@ -11,11 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use super::Launch;
+use super::deadline::{Deadlines, Patience};
 use super::frame::{self, HEAD_BYTES, Refusal, Reply, Setup, Terms};
 use super::walls::Walls;
 use crate::config::settings::Sandbox;
@@ -24,7 +25,8 @@ use crate::failpoint::{self, Point};
 use crate::types::Document;
 
 /// Longest time for a child to start and set its limits: a moment, even on a machine under load.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START: Patience =
+    Patience { progress: Duration::from_secs(30), total: Duration::from_secs(30) };
 
 /// Most bytes of standard error that are looked at: a line or two of fixed words, and no more than
 /// a socket's buffer of anything else.
@@ -68,15 +70,6 @@ pub(super) enum Death {
     Signal(i32),
     /// It left by itself, or spoke nonsense.
     Exit,
-}
-
-/// Longest time for one step and for all of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// From one reply to the next.
-    pub(super) progress: Duration,
-    /// From the request to the last reply.
-    pub(super) total: Duration,
 }
 
 /// A running text child. Dropping it kills and reaps it.
@@ -144,7 +137,7 @@ impl Child {
             is_walled: launch.sandbox != Sandbox::Off,
             pdfium_path: pdfium_path.map_or(Vec::new(), |path| path.as_os_str().as_bytes().into()),
         };
-        let mut wire = Wire::new(&self.wire, START_TIMEOUT, START_TIMEOUT);
+        let mut wire = self.exchange(START);
         let ready = frame::write_setup(&mut wire, &setup).and_then(|()| wire.reply(0));
         if let Ok(Reply::Ready(walls)) = ready {
             self.walls = walls;
@@ -184,7 +177,7 @@ impl Child {
 
     /// Loads the engine that `terms` name.
     pub(super) fn probe(&mut self, terms: &Terms, patience: Patience) -> Result<(), Failure> {
-        let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
+        let mut wire = self.exchange(patience);
         let sent = frame::write_probe(&mut wire, terms);
         let pages = sent.map_err(Stop::Io).and_then(|()| wire.pages(terms.text_bytes_max));
         pages.map(drop).map_err(|stop| self.failure(stop))
@@ -200,7 +193,7 @@ impl Child {
         if failpoint::pass_with(Point::Given, document.bytes.len()) {
             self.process.kill().ok();
         }
-        let mut wire = Wire::new(&self.wire, patience.progress, patience.total);
+        let mut wire = self.exchange(patience);
         let sent = frame::write_extract(&mut wire, terms, &document.bytes);
         // A child that refuses while the document is still on its way answers and closes, or dies:
         // what it said counts more than the broken pipe.
@@ -214,6 +207,10 @@ impl Child {
             self.documents = u32::MAX;
         }
         pages.map_err(|stop| self.failure(stop))
+    }
+
+    fn exchange(&self, patience: Patience) -> Wire<'_> {
+        Wire { socket: &self.wire, deadlines: Deadlines::new(self.process.id(), patience) }
     }
 
     fn failure(&mut self, stop: Stop) -> Failure {
@@ -297,27 +294,36 @@ impl From<io::Error> for Stop {
 /// One exchange over the socket, under its two deadlines.
 struct Wire<'a> {
     socket: &'a UnixStream,
-    progress: Duration,
-    next: Instant,
-    last: Instant,
+    deadlines: Deadlines,
 }
 
-impl<'a> Wire<'a> {
-    fn new(socket: &'a UnixStream, progress: Duration, total: Duration) -> Self {
-        let now = Instant::now();
-        Self { socket, progress, next: now + progress.min(total), last: now + total }
+impl Wire<'_> {
+    /// Time left for the step at hand; an error of kind [`io::ErrorKind::TimedOut`] if none.
+    fn left(&mut self) -> io::Result<Option<Duration>> {
+        match self.deadlines.left() {
+            None => Err(io::ErrorKind::TimedOut.into()),
+            left @ Some(_) => Ok(left),
+        }
     }
 
-    /// Time left for the step at hand; an error of kind [`io::ErrorKind::TimedOut`] if none.
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.next.min(self.last).saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    /// Tries `step` until it ends otherwise than by its timeout, or no time is left.
+    fn in_time<T>(
+        &mut self,
+        mut step: impl FnMut(&UnixStream, Option<Duration>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let left = self.left()?;
+            match step(self.socket, left) {
+                Err(error) if is_timeout(&error) => {}
+                other => return other,
+            }
+        }
     }
 
     /// The pages up to the last one, at most `text_bytes_max` bytes together.
     fn pages(&mut self, text_bytes_max: u64) -> Result<Reading, Stop> {
         pages(text_bytes_max, || {
-            self.next = Instant::now() + self.progress;
+            self.deadlines.progressed();
             self.reply(text_bytes_max)
         })
     }
@@ -355,15 +361,19 @@ pub(super) fn pages(
 
 impl Read for Wire<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        self.socket.read(buffer)
+        self.in_time(|mut socket, left| {
+            socket.set_read_timeout(left)?;
+            socket.read(buffer)
+        })
     }
 }
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(bytes)
+        self.in_time(|mut socket, left| {
+            socket.set_write_timeout(left)?;
+            socket.write(bytes)
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
