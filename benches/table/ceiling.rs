@@ -31,6 +31,13 @@ pub struct Configuration {
     is_sorted: bool,
 }
 
+impl Configuration {
+    /// Likewise for one core.
+    pub const fn on_one_core(self) -> Self {
+        Self { sessions: 1, threads_each: 1, ..self }
+    }
+}
+
 impl fmt::Display for Configuration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sessions, threads_each, batch, is_sorted } = self;

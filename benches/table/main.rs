@@ -1,8 +1,9 @@
 //! The table of `make bench`: what a worker does through a real Kafka, against raw ONNX Runtime on the same windows and
 //! against the Python services of `benches/peers`, in one run on one machine.
 //!
-//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency]`. Figures are ratios within a round;
-//! the table tells the median of the rounds and their range. `benches/README.md` says how to read it.
+//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency] [--guarantee] [--cores]`. Figures are
+//! ratios within a round; the table tells the median of the rounds and their range. `--guarantee` and `--cores` measure nothing
+//! else. `benches/README.md` says how to read it.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@
 mod ceiling;
 mod corpus;
 mod latency;
+mod pairs;
 mod peer;
 #[path = "../raw/mod.rs"]
 mod raw;
@@ -43,6 +45,15 @@ struct Asked {
     only: Option<String>,
     with_peers: bool,
     with_latency: bool,
+    what: What,
+}
+
+/// What is measured.
+#[derive(Clone, Copy)]
+enum What {
+    Table,
+    Guarantee,
+    Cores,
 }
 
 fn asked() -> Asked {
@@ -52,6 +63,7 @@ fn asked() -> Asked {
         only: None,
         with_peers: false,
         with_latency: false,
+        what: What::Table,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -63,6 +75,8 @@ fn asked() -> Asked {
             "--only" => asked.only = Some(value()),
             "--peers" => asked.with_peers = true,
             "--latency" => asked.with_latency = true,
+            "--guarantee" => asked.what = What::Guarantee,
+            "--cores" => asked.what = What::Cores,
             data => asked.data = PathBuf::from(data),
         }
     }
@@ -94,13 +108,19 @@ fn tell(workload: &Workload, asked: &Asked) {
         windows.tokens(),
         windows.rows.len()
     );
+    if matches!(asked.what, What::Guarantee) {
+        return pairs::tell_guarantee(workload, asked.rounds);
+    }
     let configuration = ceiling::choose(&windows);
+    if matches!(asked.what, What::Cores) {
+        return pairs::tell_cores(workload, &windows, configuration, asked.rounds);
+    }
     let mut ratios = Vec::new();
     let mut documents_a_second = 0.0;
     let mut against = [Vec::new(), Vec::new()];
     for round in 1..=asked.rounds {
         let before = ceiling::measure(&windows, &configuration);
-        let worker = run::worker(workload);
+        let worker = run::worker(workload, "", &[]);
         let after = ceiling::measure(&windows, &configuration);
         let ceiling = f64::midpoint(before, after);
         let speed = windows.tokens() as f64 / worker.seconds;

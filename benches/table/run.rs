@@ -1,6 +1,7 @@
 //! `workload -> time`, by a worker on a real Kafka, seen from outside.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,13 +29,27 @@ pub struct Run {
     pub usage: Usage,
 }
 
-/// Runs a worker over all messages.
-pub fn worker(workload: &Workload) -> Run {
-    let flow = Flow::shipped(workload.pipeline, PARTITIONS, None, "");
+/// Runs a worker over all messages, with more lines of `pipeline.yaml` and more arguments.
+pub fn worker(workload: &Workload, extra: &str, args: &[&str]) -> Run {
+    run(workload, extra, args, |_| ())
+}
+
+/// Likewise with all its threads on one core.
+pub fn worker_on_one_core(workload: &Workload) -> Run {
+    run(workload, "", &["--inference-threads", "1", "--text-children", "1"], |worker| {
+        let pid = worker.id().to_string();
+        let taskset = Command::new("taskset").args(["-a", "-p", "-c", "0", &pid]).output();
+        assert!(taskset.expect("taskset").status.success(), "taskset takes a core");
+    })
+}
+
+fn run(workload: &Workload, extra: &str, args: &[&str], before: impl FnOnce(&Process)) -> Run {
+    let flow = Flow::shipped(workload.pipeline, PARTITIONS, None, extra);
     let positions = kafka::produce(&flow.input, &workload.inputs);
     let begun = Instant::now();
-    let mut worker = flow.worker("bench", &[]);
+    let mut worker = flow.worker("bench", args);
     await_joined(&mut worker);
+    before(&worker);
     let run = measure(&worker, begun, &flow.group, &flow.input, &positions);
     worker.sigterm();
     assert!(worker.wait(LONG).success(), "{}", worker.tail());
