@@ -298,22 +298,15 @@ struct Wire<'a> {
 }
 
 impl Wire<'_> {
-    /// Time left for the step at hand; an error of kind [`io::ErrorKind::TimedOut`] if none.
-    fn left(&mut self) -> io::Result<Option<Duration>> {
-        match self.deadlines.left() {
-            None => Err(io::ErrorKind::TimedOut.into()),
-            left @ Some(_) => Ok(left),
-        }
-    }
-
-    /// Tries `step` until it ends otherwise than by its timeout, or no time is left.
+    /// Tries `step` with the time that is left until it ends otherwise than by its timeout; an error
+    /// of kind [`io::ErrorKind::TimedOut`] once none is.
     fn in_time<T>(
         &mut self,
         mut step: impl FnMut(&UnixStream, Option<Duration>) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            let left = self.left()?;
-            match step(self.socket, left) {
+            let left = self.deadlines.left().ok_or(io::ErrorKind::TimedOut)?;
+            match step(self.socket, Some(left)) {
                 Err(error) if is_timeout(&error) => {}
                 other => return other,
             }
