@@ -1,9 +1,9 @@
 //! The table of `make bench`: what a worker does through a real Kafka, against raw ONNX Runtime on the same windows and
 //! against the Python services of `benches/peers`, in one run on one machine.
 //!
-//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency] [--guarantee] [--cores]`. Figures are
-//! ratios within a round; the table tells the median of the rounds and their range. `--guarantee` and `--cores` measure nothing
-//! else. `benches/README.md` says how to read it.
+//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency] [--all-read] [--guarantee] [--cores]`.
+//! Figures are ratios within a round; the table tells the median of the rounds and their range. With `--all-read` the worker has
+//! neither cache nor gate; `--guarantee` and `--cores` measure nothing else. `benches/README.md` says how to read it.
 
 #![expect(
     clippy::unwrap_used,
@@ -45,6 +45,8 @@ struct Asked {
     only: Option<String>,
     with_peers: bool,
     with_latency: bool,
+    /// Whether the worker runs the model on all that there is.
+    all_read: bool,
     what: What,
 }
 
@@ -63,6 +65,7 @@ fn asked() -> Asked {
         only: None,
         with_peers: false,
         with_latency: false,
+        all_read: false,
         what: What::Table,
     };
     let mut arguments = std::env::args().skip(1);
@@ -75,6 +78,7 @@ fn asked() -> Asked {
             "--only" => asked.only = Some(value()),
             "--peers" => asked.with_peers = true,
             "--latency" => asked.with_latency = true,
+            "--all-read" => asked.all_read = true,
             "--guarantee" => asked.what = What::Guarantee,
             "--cores" => asked.what = What::Cores,
             data => asked.data = PathBuf::from(data),
@@ -120,7 +124,11 @@ fn tell(workload: &Workload, asked: &Asked) {
     let mut against = [Vec::new(), Vec::new()];
     for round in 1..=asked.rounds {
         let before = ceiling::measure(&windows, &configuration);
-        let worker = run::worker(workload, "", &[]);
+        let worker = if asked.all_read {
+            run::worker(workload, "gate: false\n", &["--cache-bytes", "0"])
+        } else {
+            run::worker(workload, "", &[])
+        };
         let after = ceiling::measure(&windows, &configuration);
         let ceiling = f64::midpoint(before, after);
         let speed = windows.tokens() as f64 / worker.seconds;
