@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sluice::assemble::assemble;
-use sluice::chunk::{Tokenizer, chunk};
+use sluice::chunk::Chunker;
 use sluice::config::{self, Flow};
 use sluice::error::Fault;
 use sluice::infer::Engine;
@@ -71,11 +71,11 @@ fn rooms(bench: &mut Criterion) {
     let bytes = u64::try_from(text.as_str().len()).expect("a size");
     let mut group = bench.benchmark_group("document");
     group.throughput(Throughput::Bytes(bytes));
-    let tokenizer = made(Tokenizer::load(&flow.bundle));
-    let chunked = || accepted(chunk(black_box(&text), &tokenizer, &flow.bundle, usize::MAX));
-    group.bench_function("chunk", |bench| bench.iter(chunked));
+    let chunker = made(Chunker::load(&flow.bundle, true));
+    let cut = || accepted(chunker.chunk(black_box(&text), usize::MAX));
+    group.bench_function("chunk", |bench| bench.iter(cut));
     let plan = made(plan(&flow));
-    let (findings, flags) = marked(&flow, &chunked());
+    let (findings, flags) = marked(&flow, &cut());
     let assembled = || accepted(assemble(black_box(&findings), &flags, &text, None, &plan));
     group.bench_function("assemble", |bench| bench.iter(assembled));
     let schemas = Arc::new(made(output_schemas(&flow, &plan)));

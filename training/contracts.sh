@@ -19,9 +19,12 @@ python average.py "$work/mean.pt" "$work/second/last.pt" "$work/third/last.pt"
 
 python export.py --checkpoint "$work/mean.pt" --out "$work/export"
 python tune.py --data "$data" --bundle "$work/export" --revision "$revision" > "$work/tune.json"
+python gate.py --data "$data" --bundle "$work/export" --revision "$revision" > "$work/gate.json"
 for split in dev test; do
     python evaluate.py --data "$data" --bundle "$work/export" --split $split > "$work/int8_$split.json"
     python evaluate.py --data "$data" --bundle "$work/export" --split $split \
+        --ungated > "$work/whole_$split.json"
+    python evaluate.py --data "$data" --bundle "$work/export" --split $split --ungated \
         --model model.fp32.onnx > "$work/fp32_$split.json"
     python baseline.py --data "$data" --split $split > "$work/baseline_$split.json"
 done
@@ -31,11 +34,13 @@ take() {
         cp "$work/export/$file" "$bundle/"
     done
 }
-take model.onnx tokenizer.json bundle.json decoder_fixture.json
+take model.onnx tokenizer.json gate.bin bundle.json decoder_fixture.json
 
 # The text of PDFs is read by the worker itself, with the bundle of its pipeline.
+sluice=${SLUICE:-../target/release/sluice} pipeline=${PIPELINE:-../pipelines/contracts}
+"$sluice" eval "$pipeline" --data "$data/test.jsonl.gz" --format json > "$work/gated_test.json"
 for split in dev test; do
-    "${SLUICE:-../target/release/sluice}" eval "${PIPELINE:-../pipelines/contracts}" \
+    "$sluice" eval "$pipeline" \
         --data "$data/$split.jsonl.gz" --pdf "$data/pdf" --format json > "$work/pdf_$split.json"
 done
 python card.py --data "$data" --bundle "$work/export" --reports "$work"

@@ -9,6 +9,7 @@ import numpy as np
 
 import decode
 from data import load_documents, load_tokenizer, read_labels
+from gate import Gate
 from infer import Scorer, cached_logits
 from metrics import SpanScore, calibration_error, flag_ap, precision_at_recall, prf
 
@@ -92,6 +93,13 @@ def predict(documents, logits, names, bundle):
     return predictions, flags
 
 
+def gated(scorer, gate, document):
+    """Logits of a document of which the model reads what the gate leaves."""
+    ranges = decode.sentences(document.text, document.starts.tolist())
+    places = gate.places(document.ids, ranges, scorer.content, scorer.stride)
+    return scorer.document(document.ids, places, gate.settings["unread"])
+
+
 def throughput(scorer, document, runs=20):
     """Model tokens by second of CPU time, full windows one at a time."""
     ids = np.resize(document.ids, scorer.content)
@@ -109,6 +117,7 @@ def main():
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
     parser.add_argument("--model", default="model.onnx", help="another model file in the bundle")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--ungated", action="store_true", help="the model reads everything")
     args = parser.parse_args()
     folder = Path(args.bundle)
     bundle = json.loads((folder / "bundle.json").read_text())
@@ -118,7 +127,11 @@ def main():
     documents = load_documents(args.data, args.split, tokenizer, names)
     window = bundle["window"]
     scorer = Scorer(folder / args.model, window["tokens_max"], window["stride"], args.threads)
-    logits = cached_logits(scorer, documents, folder / args.model)
+    gate = None if args.ungated else Gate.of(folder, bundle)
+    if gate is None:
+        logits = cached_logits(scorer, documents, folder / args.model)
+    else:
+        logits = [gated(scorer, gate, document) for document in documents]
     predictions, flags = predict(documents, logits, names, bundle)
     report = summarise(names, documents, predictions, flags, bundle)
     report = {"split": args.split, "model": args.model, "revision": bundle["revision"],

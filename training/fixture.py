@@ -9,11 +9,14 @@ import numpy as np
 
 import decode
 from data import load_tokenizer, read_labels, read_split
+from gate import Gate
 from infer import Scorer
 
 # Columns that say something about an excerpt are kept, the others are filled with this logit.
 QUIET = -9.0
 LENGTH = 900
+# Long enough that a gate leaves something out.
+GATED_LENGTH = 9000
 
 
 def excerpts(records):
@@ -25,6 +28,16 @@ def excerpts(records):
                 for a in range(LENGTH, min(len(r["text"]) - LENGTH, 40000), 450)))
     record, start = records[best[2]], -best[1]
     yield record["id"], record["text"][start : start + LENGTH]
+
+
+def gated(record, tokenizer, gate, window):
+    """What the gate leaves of the beginning of a contract."""
+    text = record["text"][:GATED_LENGTH]
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    starts, _ = zip(*encoding.offsets)
+    ranges = decode.sentences(text, starts)
+    places = gate.places(encoding.ids, ranges, window["tokens_max"] - 2, window["stride"])
+    return {"source": record["id"], "text": text, "places": places}
 
 
 def main():
@@ -39,7 +52,8 @@ def main():
     scorer = Scorer(folder / "model.onnx", window["tokens_max"], window["stride"])
     names = read_labels(args.data)
     cases = []
-    for source, text in excerpts(read_split(args.data, "dev")):
+    records = read_split(args.data, "dev")
+    for source, text in excerpts(records):
         encoding = tokenizer.encode(text, add_special_tokens=False)
         starts, ends = zip(*encoding.offsets)
         # Three decimals keep the file small; the decoder runs on the rounded numbers, in the single
@@ -61,6 +75,9 @@ def main():
             "flags": flags,
         })
     content = {"exact": True, "decoder": bundle["decoder"], "heads": bundle["heads"], "cases": cases}
+    gate = Gate.of(folder, bundle)
+    if gate is not None:
+        content["gated"] = [gated(record, tokenizer, gate, window) for record in records[3:5]]
     (folder / "decoder_fixture.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 

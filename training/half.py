@@ -26,7 +26,7 @@ FUSED = "com.microsoft"
 # What makes int8 activations: with ranges of the call, and with fixed ones (`ranges.py`).
 QUANTISERS = ("DynamicQuantizeLinear", "QuantizeLinear")
 # Files that go along as they are.
-KEPT = ("tokenizer.json", "NOTICE")
+KEPT = ("tokenizer.json", "gate.bin", "NOTICE")
 
 
 class Model:
@@ -156,7 +156,7 @@ def write(model, bundle, out, kind):
     manifest["revision"] = f"{manifest['revision']}-{kind}"
     # They were measured on the int8 model.
     manifest.pop("metrics", None)
-    manifest["files"] = {name: digest(folder / name) for name in ("model.onnx", "tokenizer.json")}
+    manifest["files"] = {name: digest(folder / name) for name in manifest["files"]}
     text = json.dumps(manifest, ensure_ascii=False, indent=1)
     (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
     print(f"{folder}: {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")

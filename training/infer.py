@@ -64,22 +64,29 @@ class Scorer:
         """Logits of the tokens of one window."""
         return self.run(ids, ["logits"])[0][0, 1 : len(ids) + 1]
 
-    def document(self, ids):
-        """float32 logits, one row a document token."""
-        n = len(ids)
-        if n == 0:
+    def document(self, ids, places=None, unread=0.0):
+        """float32 logits, one row a document token. `places` are those that a gate leaves (see
+        gate.py); tokens outside of them have the logit `unread`."""
+        if len(ids) == 0:
             return np.zeros((0, 0), np.float32)
-        starts = window_starts(n, self.content, self.stride)
-        parts = []
-        for first, last, k in owners(n, self.content, self.stride):
-            if last > first:
-                window = self.window(ids[starts[k] : starts[k] + self.content])
-                parts.append(window[first - starts[k] : last - starts[k]])
-        return np.concatenate(parts)
+        logits = None
+        for start, end, first, last in self.everywhere(len(ids)) if places is None else places:
+            window = self.window(ids[start:end])
+            if logits is None:
+                logits = np.full((len(ids), window.shape[1]), unread, np.float32)
+            logits[first:last] = window[first - start : last - start]
+        return logits
+
+    def everywhere(self, count):
+        """(start, end, first, last) of windows over all tokens: start..end are read, and
+        first..last take their scores from there."""
+        starts = window_starts(count, self.content, self.stride)
+        return [(starts[k], min(starts[k] + self.content, count), first, last)
+                for first, last, k in owners(count, self.content, self.stride) if last > first]
 
 
 def cached_logits(scorer, documents, model_path):
-    """Logits of every document, kept under .cache beside the model for the next step."""
+    """Logits of every document, all of it read, kept under .cache beside the model for the next step."""
     folder = Path(model_path).parent / ".cache"
     key = hashlib.sha256(Path(model_path).read_bytes())
     key.update(f"{scorer.content} {scorer.stride} {PAD_TO} {[d.id for d in documents]}".encode())

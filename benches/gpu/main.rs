@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use sluice::chunk::{Tokenizer, chunk};
+use sluice::chunk::Chunker;
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
 use sluice::infer::{Answer, Job, Pool, Setup};
@@ -74,7 +74,7 @@ fn time(seconds: &str) -> Duration {
 /// The contracts model of that kind, and the windows of all texts.
 pub(crate) fn corpus(folder: &str, kind: &str) -> Corpus {
     let bundle = Bundle::load(&Path::new(folder).join(kind).join("models/contracts")).unwrap();
-    let tokenizer = Tokenizer::load(&bundle).unwrap();
+    let chunker = Chunker::load(&bundle, true).unwrap();
     let mut paths: Vec<_> = std::fs::read_dir(Path::new(folder).join("texts"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -84,7 +84,7 @@ pub(crate) fn corpus(folder: &str, kind: &str) -> Corpus {
         Text::from_pages([String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()])
     };
     let texts: Vec<Text> = paths.into_iter().map(read).collect();
-    let cut = |text| chunk(text, &tokenizer, &bundle, usize::MAX).unwrap();
+    let cut = |text| chunker.chunk(text, usize::MAX).unwrap();
     let chunks = texts.iter().map(cut).collect();
     Corpus { bundle: Arc::new(bundle), texts, chunks }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sluice::chunk::{Tokenizer, chunk};
+use sluice::chunk::Chunker;
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Sandbox;
 use sluice::config::{self, Flow};
@@ -41,7 +41,8 @@ impl Windows {
 pub fn of(workload: &Workload) -> Windows {
     let flow =
         config::load(&shipped(workload.pipeline)).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let tokenizer = Tokenizer::load(&flow.bundle).unwrap();
+    // All that there is to read: what the worker spares itself is its gain.
+    let chunker = Chunker::load(&flow.bundle, false).unwrap();
     let mut reader = Reader::new(Launch {
         program: env!("CARGO_BIN_EXE_sluice").into(),
         pdfium_path: env("SLUICE_PDFIUM_PATH").map(PathBuf::from),
@@ -56,7 +57,7 @@ pub fn of(workload: &Workload) -> Windows {
         for document in documents_of(&flow, &delivery) {
             let text = reader.text(&document, &flow.pipeline.text).unwrap();
             let Ok(text) = text else { continue };
-            let cut = chunk(&text, &tokenizer, &flow.bundle, flow.pipeline.text.tokens_max);
+            let cut = chunker.chunk(&text, flow.pipeline.text.tokens_max);
             let Ok(chunks) = cut else { continue };
             pages += text.pages().len();
             let first = rows.len();

@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use sluice::assemble::{Plan, assemble as assemble_findings};
-use sluice::chunk::{Tokenizer, chunk as chunk_text};
+use sluice::chunk::Chunker;
 use sluice::config::{Flow, Labels, load};
 use sluice::redact::{Redactor, Subject};
 use sluice::text::language;
 use sluice::types::{
-    Evidence, Extraction, Finding, FlagScore, Identifier, Key, RejectCode, Sensitive, Span, Text,
+    Chunks, Evidence, Extraction, Finding, FlagScore, Identifier, Key, RejectCode, Sensitive, Span,
+    Text,
 };
 
 use super::root;
@@ -21,35 +22,32 @@ const FINDINGS_MAX: usize = 24;
 
 /// Text in UTF-8; what is none is replaced, as no reader of documents would.
 pub fn chunk(input: &[u8]) {
-    static READY: LazyLock<(Tokenizer, Flow)> = LazyLock::new(|| {
+    /// One that cuts all of a text, and one with a gate.
+    static READY: LazyLock<(Flow, [Chunker; 2])> = LazyLock::new(|| {
         let flow = flow("contracts");
-        (Tokenizer::load(&flow.bundle).map_err(|fault| fault.chain()).unwrap(), flow)
+        let chunkers = [false, true].map(|is_gated| {
+            Chunker::load(&flow.bundle, is_gated).map_err(|fault| fault.chain()).unwrap()
+        });
+        (flow, chunkers)
     });
-    let (tokenizer, flow) = &*READY;
+    let (flow, [everything, gated]) = &*READY;
     let text = text_of(input);
     let body = text.as_str();
     assert!(language(&text).is_none_or(|language| language.len() == 2));
-    let chunks = match chunk_text(&text, tokenizer, &flow.bundle, usize::MAX) {
+    let chunks = match everything.chunk(&text, usize::MAX) {
         Ok(chunks) => chunks,
         Err(reject) => {
             assert!(reject.code == RejectCode::TextEmpty && !body.contains(is_read));
             return;
         }
     };
-    let mut covered = 0;
-    for window in chunks.windows.iter() {
-        assert!(
-            window.owned.start == covered && window.owned.end > covered,
-            "a gap between windows"
-        );
-        covered = window.owned.end;
-        let (tokens, owned) = (&window.tokens, &window.owned);
-        assert!(tokens.start <= owned.start && owned.end <= tokens.end);
-        assert_eq!(window.ids.len(), tokens.len() + 2);
-        assert!(window.ids.len() <= window.padded_tokens);
-        assert!(window.padded_tokens <= flow.bundle.window.tokens_max);
-    }
-    assert_eq!(covered, chunks.tokens.len(), "a token that no window owns");
+    check_windows(&chunks, flow);
+    let owned = chunks.windows.iter().map(|window| window.owned.len()).sum::<usize>();
+    assert_eq!(owned, chunks.tokens.len(), "a token that no window owns");
+    let left = gated.chunk(&text, usize::MAX).unwrap_or_else(|reject| panic!("{}", reject.code));
+    check_windows(&left, flow);
+    assert!(left.windows.first().is_some_and(|first| first.owned.start == 0), "no opening");
+    assert!(left.tokens == chunks.tokens && left.sentences == chunks.sentences);
     // Every token has its place, and every character that is read has its token.
     let mut is_covered = vec![false; body.len()];
     for span in &chunks.tokens {
@@ -60,6 +58,21 @@ pub fn chunk(input: &[u8]) {
         assert!(is_covered[at], "U+{:04X} at {at} is in no token", u32::from(character));
     }
     assert!(chunks.word_starts.is_sorted_by(|one, next| one < next));
+}
+
+/// Windows hold what they own, in order, and fit the model.
+fn check_windows(chunks: &Chunks, flow: &Flow) {
+    let mut covered = 0;
+    for window in chunks.windows.iter() {
+        let (tokens, owned) = (&window.tokens, &window.owned);
+        assert!(owned.start >= covered && owned.end > owned.start, "windows own the same token");
+        covered = owned.end;
+        assert!(tokens.start <= owned.start && owned.end <= tokens.end);
+        assert!(tokens.end <= chunks.tokens.len());
+        assert_eq!(window.ids.len(), tokens.len() + 2);
+        assert!(window.ids.len() <= window.padded_tokens);
+        assert!(window.padded_tokens <= flow.bundle.window.tokens_max);
+    }
 }
 
 /// Whether the model reads a character: the normaliser drops control characters, marks and white

@@ -1,8 +1,11 @@
-//! `text -> places where a sentence starts`, by plain character rules (`training/DECODER.md`,
-//! section 2).
+//! `text, tokens -> sentences`, by plain character rules (`training/DECODER.md`, section 2).
 //!
 //! Deliberately knows no language: the model was trained with exactly these boundaries, and a
 //! better rule would be another decoder version.
+
+use std::ops::Range;
+
+use crate::types::TokenSpan;
 
 /// Words after which a full stop does not end a sentence, in lower case.
 const ABBREVIATIONS: [&str; 54] = [
@@ -12,8 +15,29 @@ const ABBREVIATIONS: [&str; 54] = [
     "aug", "sep", "sept", "oct", "nov", "dec", "attn", "tel", "fax", "ref", "vol", "rev", "ed",
 ];
 
+/// Token ranges of the sentences that hold a token; they touch and cover `tokens`.
+pub(super) fn sentences(text: &str, tokens: &[TokenSpan]) -> Vec<Range<usize>> {
+    let mut sentences = Vec::new();
+    let mut starts = starts(text).into_iter().peekable();
+    let mut first = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        let mut is_new = false;
+        while starts.next_if(|start| *start <= token.start).is_some() {
+            is_new = true;
+        }
+        if is_new && index > first {
+            sentences.push(first..index);
+            first = index;
+        }
+    }
+    if tokens.len() > first {
+        sentences.push(first..tokens.len());
+    }
+    sentences
+}
+
 /// Byte offsets at which a sentence starts, ascending; the start of the text is not among them.
-pub(super) fn starts(text: &str) -> Vec<usize> {
+fn starts(text: &str) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut run: Option<Run> = None;
     for (at, c) in text.char_indices() {

@@ -18,6 +18,8 @@ pub const MANIFEST: &str = "bundle.json";
 pub const MODEL: &str = "model.onnx";
 /// Name of the tokenizer in a bundle's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
+/// Name of the gate's weights in a bundle's folder.
+pub const GATE: &str = "gate.bin";
 
 /// How a text is cut into windows and rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -54,6 +56,32 @@ impl Window {
     }
 }
 
+/// What says, ahead of the model, in which sentences it would find nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateSpec {
+    /// A sentence is read by the model where its score is at least this.
+    pub threshold: i64,
+    /// Sentences that begin within so many first tokens of a text are read whatever they score.
+    pub opening_tokens: usize,
+    /// So many tokens on both sides of what is read are read with it.
+    pub margin_tokens: usize,
+    /// What lies between two margins is read with them where it has no more tokens than this.
+    pub joined_tokens: usize,
+    /// Logit, of every label, of a token that the model has not read.
+    pub unread_logit: f32,
+    /// The file with the weights.
+    pub path: PathBuf,
+    /// Digest of that file.
+    pub digest: Digest,
+}
+
+impl GateSpec {
+    /// The bytes of the file, compared with its digest once more.
+    pub fn bytes(&self) -> Result<Vec<u8>, BundleError> {
+        reread(&self.path, self.digest)
+    }
+}
+
 /// A model bundle whose files were read and whose digests were compared.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -67,6 +95,8 @@ pub struct Bundle {
     pub heads: Heads,
     /// How a text is cut into windows.
     pub window: Window,
+    /// What keeps sentences from the model; `None` where it reads all of a text.
+    pub gate: Option<GateSpec>,
     /// The model file.
     pub model_path: PathBuf,
     /// The tokenizer file.
@@ -136,6 +166,8 @@ struct Manifest {
     window: Window,
     decoder: Decoder,
     heads: Vec<Head>,
+    #[serde(default)]
+    gate: Option<ManifestGate>,
     files: BTreeMap<String, String>,
     // Descriptive: for people and for the model card.
     #[serde(default, rename = "base")]
@@ -152,6 +184,16 @@ struct Manifest {
 #[serde(deny_unknown_fields)]
 struct Decoder {
     version: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManifestGate {
+    threshold: i64,
+    opening: usize,
+    margin: usize,
+    joined: usize,
+    unread: f32,
 }
 
 impl Bundle {
@@ -179,7 +221,19 @@ impl Bundle {
             let missing = "it is missing; write the SHA-256 of the file".to_owned();
             digests.get(name).copied().ok_or_else(|| wrong((format!("files.{name}"), missing)))
         };
+        let gate = |it: ManifestGate| {
+            Ok(GateSpec {
+                threshold: it.threshold,
+                opening_tokens: it.opening,
+                margin_tokens: it.margin,
+                joined_tokens: it.joined,
+                unread_logit: it.unread,
+                path: folder.join(GATE),
+                digest: digest(GATE)?,
+            })
+        };
         Ok(Self {
+            gate: manifest.gate.map(gate).transpose()?,
             model_digest: digest(MODEL)?,
             tokenizer_digest: digest(TOKENIZER)?,
             manifest_digest: Digest::of(&bytes),
@@ -248,5 +302,23 @@ fn check(manifest: &Manifest) -> Result<(), Complaint> {
         (content.div_ceil(2)..=content).contains(&window.stride_tokens),
         "window.stride",
         "it must lie between half of `tokens_max` - 2 and all of it",
-    )
+    )?;
+    let Some(gate) = &manifest.gate else { return Ok(()) };
+    claim(
+        manifest.heads.iter().all(|head| matches!(head, Head::Multilabel(_))),
+        "gate",
+        "only heads of the kind `multilabel` can do without the rest of a text",
+    )?;
+    claim(
+        gate.margin.saturating_mul(2) <= content - window.stride_tokens,
+        "gate.margin",
+        "it must be at most half of what two windows share",
+    )?;
+    claim(gate.joined <= content, "gate.joined", "it must be at most `tokens_max` - 2")?;
+    claim(
+        gate.opening >= 1,
+        "gate.opening",
+        "it must be at least 1, or a text may have no window",
+    )?;
+    claim(gate.unread.is_finite(), "gate.unread", "it must be a finite logit")
 }

@@ -40,12 +40,23 @@ fn manifest() -> Value {
     })
 }
 
+/// A manifest with a gate, which only a model of clauses can have.
+fn gated() -> Value {
+    let mut gated = manifest();
+    gated["heads"].as_array_mut().unwrap().truncate(1);
+    gated["gate"] =
+        json!({"threshold": -7, "opening": 254, "margin": 8, "joined": 4, "unread": -11.0});
+    gated["files"]["gate.bin"] = json!(Digest::of(b"gate").to_string());
+    gated
+}
+
 fn folder(manifest: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("bundle.json", &manifest.to_string());
     write("model.onnx", "model");
     write("tokenizer.json", "tokenizer");
+    write("gate.bin", "gate");
     folder
 }
 
@@ -68,6 +79,39 @@ fn a_whole_bundle_is_read() {
     assert_eq!(clauses.labels[1].unit, phrase);
     assert_eq!(bundle.model_bytes().unwrap(), b"model");
     assert_eq!(bundle.tokenizer_bytes().unwrap(), b"tokenizer");
+}
+
+#[test]
+fn a_gate_is_read_and_only_clauses_can_do_without_the_rest() {
+    let bundle = Bundle::load(folder(&gated()).path()).unwrap();
+    let gate = bundle.gate.unwrap();
+    assert_eq!((gate.threshold, gate.opening_tokens, gate.margin_tokens), (-7, 254, 8));
+    assert_eq!(
+        (gate.joined_tokens, gate.unread_logit, gate.digest),
+        (4, -11.0, Digest::of(b"gate"))
+    );
+    assert_eq!(Bundle::load(folder(&manifest()).path()).unwrap().gate, None);
+
+    for (pointer, value, expected) in [
+        ("/gate/opening", json!(0), "key `gate.opening`"),
+        ("/gate/margin", json!(33), "key `gate.margin`"),
+        ("/gate/joined", json!(255), "key `gate.joined`"),
+        ("/gate/threshold", json!(0.5), "invalid type: floating point"),
+        ("/gate/unread", json!("none"), "invalid type: string"),
+        ("/gate/bias", json!(1), "unknown field `bias`"),
+        ("/files/gate.bin", json!("00"), "but `bundle.json` has 00"),
+        ("/heads", manifest()["heads"].clone(), "key `gate`"),
+    ] {
+        let mut manifest = gated();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = manifest.pointer_mut(parent).and_then(Value::as_object_mut).unwrap();
+        parent.insert(key.to_owned(), value);
+        let message = error(folder(&manifest).path());
+        assert!(message.contains(expected), "{pointer}: {message}");
+    }
+    let mut without = gated();
+    without["files"].as_object_mut().unwrap().remove("gate.bin");
+    assert!(error(folder(&without).path()).contains("key `files.gate.bin`"));
 }
 
 #[test]

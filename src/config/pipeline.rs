@@ -28,6 +28,10 @@ pub struct Pipeline {
     pub revision: String,
     /// Folder of the model bundle, relative to this file.
     pub model: String,
+    /// Whether the gate of the bundle, where it has one, keeps sentences from the model in which it
+    /// expects nothing. Without it the model reads all of a text, for more time.
+    #[serde(default = "default_gate")]
+    pub gate: bool,
     /// What is read.
     pub input: Input,
     /// How documents become text.
@@ -58,6 +62,10 @@ pub struct Pipeline {
     /// How much may be in work at once.
     #[serde(default)]
     pub limits: Limits,
+}
+
+const fn default_gate() -> bool {
+    true
 }
 
 /// What is read.

@@ -38,10 +38,11 @@ pub use self::score::Rates;
 
 use self::judge::Judge;
 use self::predict::{Asker, Prediction};
-use crate::chunk::Tokenizer;
+use self::score::ratio;
+use crate::chunk::Chunker;
 use crate::config;
 use crate::config::bundle::{Bundle, MANIFEST};
-use crate::config::pipeline::TextLimits;
+use crate::config::pipeline::{Pipeline, TextLimits};
 use crate::config::samples::sample_key;
 use crate::config::settings::Compute;
 use crate::infer::{Engine, Pool, Setup};
@@ -102,6 +103,9 @@ pub struct Report {
     pub cpu_class: String,
     /// Tokens of all documents, windows' overlap not counted.
     pub tokens: usize,
+    /// Share of the tokens of all windows, overlap counted, that the gate kept from the model, in
+    /// `[0, 1]`.
+    pub gated_share: f64,
     /// Time for all documents, loading the model not counted.
     pub seconds: f64,
     /// Figures on the texts as the data has them.
@@ -130,10 +134,19 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 }
 
 fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let Report { model, revision, onnxruntime, cpu_class, tokens, seconds, .. } = report;
+    let Report { model, revision, onnxruntime, cpu_class, tokens, gated_share, seconds, .. } =
+        report;
     let documents = report.text.documents();
     writeln!(out, "model {model} {revision}, ONNX Runtime {onnxruntime} on {cpu_class}")?;
-    writeln!(out, "{documents} documents, {tokens} tokens, {seconds:.1} s\n")?;
+    writeln!(out, "{documents} documents, {tokens} tokens, {seconds:.1} s")?;
+    if *gated_share > 0.0 {
+        writeln!(
+            out,
+            "kept from the model by its gate: {:.1} % of the tokens",
+            100.0 * gated_share
+        )?;
+    }
+    writeln!(out)?;
     report.text.table(out)?;
     let Some(pdf) = &report.pdf else { return Ok(()) };
     writeln!(out, "\nthe same documents by the text of their PDFs:\n")?;
@@ -146,7 +159,7 @@ fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// Measures what `args` name; `launch` says how text children are started.
 pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
-    let (bundle, limits, redactor) = subject(&args.dir)?;
+    let Subject { bundle, is_gated, limits, redactor } = subject(&args.dir)?;
     let bundle = Arc::new(bundle);
     let mut records = data::records(&args.data, &args.reading)?;
     let judge = Judge::new(&bundle, &mut records, &args.measured)?.with(redactor);
@@ -167,8 +180,8 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
         policy: None,
         library: args.compute.onnxruntime()?,
     })?;
-    let tokenizer = Tokenizer::load(&bundle)?;
-    let asker = Asker { bundle: &bundle, tokenizer: &tokenizer, handle: pool.handle() };
+    let chunker = Chunker::load(&bundle, is_gated)?;
+    let asker = Asker { bundle: &bundle, chunker: &chunker, handle: pool.handle() };
     let begun = Instant::now();
     let texts = records.iter().map(|record| Ok(Some(Text::from_pages([record.text.clone()]))));
     let predictions = asker.ask(texts, &mut progress("texts", records.len()))?;
@@ -185,6 +198,10 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
             Some(asker.ask(texts, &mut progress("PDFs", records.len()))?)
         }
     };
+    let rows = |of: fn(&(usize, usize)) -> usize| -> usize {
+        predictions.iter().map(|prediction| of(&prediction.row_tokens)).sum()
+    };
+    let (read, gated) = (rows(|it| it.0), rows(|it| it.1));
     let figures = |predictions: &Vec<Prediction>| judge.figures(&records, predictions);
     let Engine { onnxruntime_version, cpu_class, .. } = pool.engine().clone();
     Ok(Report {
@@ -193,6 +210,7 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
         onnxruntime: onnxruntime_version,
         cpu_class,
         tokens: predictions.iter().map(|prediction| prediction.token_count).sum(),
+        gated_share: ratio(gated, read + gated),
         seconds,
         text: figures(&predictions),
         pdf: pdf.as_ref().map(figures),
@@ -200,17 +218,29 @@ pub fn measure(args: &EvalArgs, launch: Launch) -> Result<Report> {
     })
 }
 
-/// The model in `dir`, a pipeline's or a bundle's folder, how the pipeline reads documents, and
-/// what takes identifiers out of them.
-fn subject(dir: &Path) -> Result<(Bundle, TextLimits, Option<Redactor>)> {
+/// What is measured.
+struct Subject {
+    bundle: Bundle,
+    /// Whether the gate of the bundle is at work.
+    is_gated: bool,
+    /// How documents are read.
+    limits: TextLimits,
+    /// What takes identifiers out of them.
+    redactor: Option<Redactor>,
+}
+
+/// What stands in `dir`, a pipeline's or a bundle's folder.
+fn subject(dir: &Path) -> Result<Subject> {
     if dir.join(MANIFEST).is_file() {
-        return Ok((Bundle::load(dir)?, TextLimits::default(), None));
+        let (bundle, limits) = (Bundle::load(dir)?, TextLimits::default());
+        return Ok(Subject { bundle, is_gated: true, limits, redactor: None });
     }
     match config::load(dir) {
         Ok(flow) => {
             // What is found depends on no key.
             let redactor = worker::redactor(&flow, sample_key().as_ref())?;
-            Ok((flow.bundle, flow.pipeline.text, redactor))
+            let Pipeline { gate: is_gated, text: limits, .. } = flow.pipeline;
+            Ok(Subject { bundle: flow.bundle, is_gated, limits, redactor })
         }
         Err(problems) => {
             let mut lines = String::new();

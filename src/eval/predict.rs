@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::chunk::{self, Tokenizer};
+use crate::chunk::Chunker;
 use crate::config::bundle::Bundle;
 use crate::infer::{self, Answer, Candidate, Decoded, Handle, Job};
 use crate::queue::FlowId;
-use crate::types::{Chunks, RejectCode, Span, Text};
+use crate::types::{Chunks, RejectCode, Span, Text, window_tokens};
 
 /// Documents in flight: enough to keep all sessions busy over the end of one.
 const IN_FLIGHT_MAX: usize = 8;
@@ -20,7 +20,7 @@ const IN_FLIGHT_MAX: usize = 8;
 /// A model with all that is needed to ask it.
 pub(super) struct Asker<'a> {
     pub(super) bundle: &'a Bundle,
-    pub(super) tokenizer: &'a Tokenizer,
+    pub(super) chunker: &'a Chunker,
     pub(super) handle: Handle,
 }
 
@@ -32,6 +32,8 @@ pub(super) struct Prediction {
     /// Labels with a flag, and its probability.
     pub(super) flags: BTreeMap<usize, f64>,
     pub(super) token_count: usize,
+    /// Tokens of the rows that the model read, and of those that the gate spared it.
+    pub(super) row_tokens: (usize, usize),
 }
 
 /// A span that the model might mark.
@@ -76,7 +78,7 @@ impl Asker<'_> {
     }
 
     fn submit(&self, text: Text) -> Result<Option<Pending>> {
-        let chunks = match chunk::chunk(&text, self.tokenizer, self.bundle, usize::MAX) {
+        let chunks = match self.chunker.chunk(&text, usize::MAX) {
             Ok(chunks) => chunks,
             Err(reject) if reject.code == RejectCode::TextEmpty => return Ok(None),
             Err(reject) => bail!("{}: {}", reject.code, reject.detail),
@@ -112,6 +114,7 @@ impl Asker<'_> {
             })
             .collect();
         let flags = flags.into_iter().collect();
-        Ok(Prediction { found, flags, token_count: chunks.tokens.len() })
+        let row_tokens = (window_tokens(&chunks.windows), chunks.spared_tokens);
+        Ok(Prediction { found, flags, token_count: chunks.tokens.len(), row_tokens })
     }
 }

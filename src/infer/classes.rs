@@ -68,6 +68,8 @@ mod tests {
         Chunks {
             tokens: (0..tokens).map(|start| Span { start, end: start + 1 }).collect(),
             word_starts: Vec::new(),
+            sentences: Vec::new(),
+            spared_tokens: 0,
             windows: Arc::new(starts.zip(ends.iter().copied()).map(window).collect()),
         }
     }

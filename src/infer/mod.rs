@@ -19,7 +19,6 @@ mod pool;
 mod probe;
 mod processor;
 mod scores;
-mod sentences;
 mod session;
 mod words;
 

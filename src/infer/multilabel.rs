@@ -8,9 +8,8 @@ use std::ops::Range;
 
 use super::numbers::{count, largest, logit, regression, sigmoid};
 use super::scores::Candidate;
-use super::sentences;
 use crate::config::heads::{Label, SpanCalibration, Unit};
-use crate::types::{Span, Text, TokenSpan};
+use crate::types::{Chunks, Span, Text, TokenSpan};
 
 /// Weight of the best token in the flag of a sentence label.
 const FLAG_TOKEN: f64 = 0.4;
@@ -23,8 +22,8 @@ const PLACE_TOKENS: f64 = 256.0;
 pub(super) struct Page<'a> {
     text: &'a str,
     tokens: &'a [TokenSpan],
-    /// Token ranges of the sentences that hold a token.
-    sentences: Vec<Range<usize>>,
+    /// Token ranges of the sentences.
+    sentences: &'a [Range<usize>],
 }
 
 /// One label's scores, token by token.
@@ -34,25 +33,8 @@ struct Column {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(text: &'a Text, tokens: &'a [TokenSpan]) -> Self {
-        let text = text.as_str();
-        let mut sentences = Vec::new();
-        let mut starts = sentences::starts(text).into_iter().peekable();
-        let mut first = 0;
-        for (index, token) in tokens.iter().enumerate() {
-            let mut is_new = false;
-            while starts.next_if(|start| *start <= token.start).is_some() {
-                is_new = true;
-            }
-            if is_new && index > first {
-                sentences.push(first..index);
-                first = index;
-            }
-        }
-        if tokens.len() > first {
-            sentences.push(first..tokens.len());
-        }
-        Self { text, tokens, sentences }
+    pub(super) fn new(text: &'a Text, chunks: &'a Chunks) -> Self {
+        Self { text: text.as_str(), tokens: &chunks.tokens, sentences: &chunks.sentences }
     }
 
     /// The candidates of `label`, number `index` in the bundle, in text order or, for phrases,
@@ -94,7 +76,7 @@ impl<'a> Page<'a> {
     /// Token ranges that may be an answer: whole sentences, or runs inside them.
     fn ranges(&self, unit: Unit, probabilities: &[f64]) -> Vec<Range<usize>> {
         match unit {
-            Unit::Sentence => self.sentences.clone(),
+            Unit::Sentence => self.sentences.to_vec(),
             Unit::Phrase { .. } => self
                 .sentences
                 .iter()
@@ -268,12 +250,31 @@ mod tests {
         (Text::from_pages([body]), tokens)
     }
 
+    /// Sentences that end with a token that ends with a full stop.
+    fn sentences(text: &Text, tokens: &[Span]) -> Vec<Range<usize>> {
+        let is_end = |token: &Span| text.slice(*token).unwrap().trim_end().ends_with('.');
+        let mut start = 0;
+        let mut ranges: Vec<_> = (0..tokens.len())
+            .filter(|index| is_end(&tokens[*index]))
+            .map(|index| std::mem::replace(&mut start, index + 1)..index + 1)
+            .collect();
+        ranges.extend(Some(start..tokens.len()).filter(|last| !last.is_empty()));
+        ranges
+    }
+
+    /// The candidates and the flag of these logits over `marked`.
+    fn decoded(marked: &str, unit: Unit, logits: &[f32]) -> (Vec<String>, f64) {
+        let (text, tokens) = page(marked);
+        let sentences = sentences(&text, &tokens);
+        let page = Page { text: text.as_str(), tokens: &tokens, sentences: &sentences };
+        let (candidates, flag) = page.decode(0, &label(unit), -4.0, logits);
+        let words = |span| text.slice(span).unwrap().to_owned();
+        (candidates.iter().map(|candidate| words(candidate.span)).collect(), flag)
+    }
+
     /// What is found in `marked` with these logits, best first.
     fn found(marked: &str, unit: Unit, logits: &[f32]) -> Vec<String> {
-        let (text, tokens) = page(marked);
-        let (candidates, _) = Page::new(&text, &tokens).decode(0, &label(unit), -4.0, logits);
-        let words = |span| text.slice(span).unwrap().to_owned();
-        candidates.iter().map(|candidate| words(candidate.span)).collect()
+        decoded(marked, unit, logits).0
     }
 
     #[test]
@@ -311,11 +312,9 @@ mod tests {
 
     #[test]
     fn the_flag_of_a_phrase_is_its_best_token() {
-        let (text, tokens) = page("one two three");
-        let page = Page::new(&text, &tokens);
-        let (_, flag) = page.decode(0, &label(phrase(1)), -4.0, &[-5.0, 1.5, -2.0]);
+        let (_, flag) = decoded("one two three", phrase(1), &[-5.0, 1.5, -2.0]);
         assert!((flag - sigmoid(1.5)).abs() < 1e-12);
-        let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, &[1.5, 1.5, 1.5]);
+        let (_, flag) = decoded("one two three", Unit::Sentence, &[1.5, 1.5, 1.5]);
         assert!((flag - sigmoid(1.5)).abs() < 1e-12, "mean and best agree");
     }
 
@@ -329,9 +328,7 @@ mod tests {
             ("One is", &[2.0, 2.0], 2.0),
             ("A is. B is. C is. D is.", &[2.0, 2.0, -9.0, -9.0, 2.0, 2.0, 2.0, 2.0], 2.0),
         ] {
-            let (text, tokens) = page(marked);
-            let page = Page::new(&text, &tokens);
-            let (_, flag) = page.decode(0, &label(Unit::Sentence), -4.0, logits);
+            let (_, flag) = decoded(marked, Unit::Sentence, logits);
             assert!((flag - sigmoid(expected)).abs() < 1e-12, "{logits:?}: {flag}");
         }
     }

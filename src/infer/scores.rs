@@ -39,16 +39,22 @@ struct Rows<'a> {
     windows: Vec<&'a WindowScores>,
     chunks: &'a Chunks,
     token_columns: usize,
+    /// Logit of a token that the gate kept from the model.
+    unread_logit: f32,
 }
 
 impl<'a> Rows<'a> {
     /// The logits of one column, token by token.
     fn column(&self, column: usize) -> Vec<f32> {
-        let step = self.token_columns.max(1);
-        self.windows
-            .iter()
-            .flat_map(|scores| scores.logits.iter().skip(column).step_by(step).copied())
-            .collect()
+        let mut logits = vec![self.unread_logit; self.chunks.tokens.len()];
+        for (window, scores) in self.chunks.windows.iter().zip(&self.windows) {
+            let owned = logits.get_mut(window.owned.clone()).unwrap_or_default();
+            let read = scores.logits.iter().skip(column).step_by(self.token_columns.max(1));
+            for (logit, read) in owned.iter_mut().zip(read) {
+                *logit = *read;
+            }
+        }
+        logits
     }
 
     /// The logits of these classes, window by window.
@@ -72,12 +78,14 @@ impl<'a> Rows<'a> {
 
 /// Reads the scores of a document: `scores` are those of all windows of `chunks`, in any order.
 ///
-/// Invariant (kept by `chunk`): the windows' owned tokens touch without gap, so that each token
-/// has the logits of exactly one window.
+/// Invariant (kept by `chunk`): no token is owned by two windows, and one by none only where the
+/// bundle has a gate, and no head but multilabel ones.
 pub fn decode(scores: &[WindowScores], chunks: &Chunks, text: &Text, bundle: &Bundle) -> Decoded {
     let mut windows: Vec<&WindowScores> = scores.iter().collect();
     windows.sort_by_key(|scores| scores.window);
-    let rows = Rows { windows, chunks, token_columns: bundle.heads.token_columns() };
+    let token_columns = bundle.heads.token_columns();
+    let unread_logit = bundle.gate.as_ref().map_or(0.0, |gate| gate.unread_logit);
+    let rows = Rows { windows, chunks, token_columns, unread_logit };
     let mut decoded = Decoded::default();
     for placed in bundle.heads.iter() {
         let first_label = placed.labels.start;
@@ -111,11 +119,10 @@ fn decode_multilabel(
     (head, placed): (&Multilabel, &Placed<'_>),
     text: &Text,
 ) {
-    let page = Page::new(text, &rows.chunks.tokens);
+    let page = Page::new(text, rows.chunks);
     let columns = placed.labels.clone().zip(placed.token_columns.clone());
     for ((index, column), label) in columns.zip(&head.labels) {
         let column = rows.column(column);
-        debug_assert_eq!(column.len(), rows.chunks.tokens.len());
         let (candidates, flag) = page.decode(index, label, head.floor, &column);
         decoded.candidates.extend(candidates);
         decoded.flags.push((index, flag));

@@ -79,7 +79,13 @@ mod tests {
             is_open = letter.is_alphanumeric();
         }
         let count = u32::try_from(tokens.len()).unwrap();
-        Chunks { tokens, word_starts: (0..count).collect(), windows: Arc::new(Vec::new()) }
+        Chunks {
+            tokens,
+            word_starts: (0..count).collect(),
+            sentences: Vec::new(),
+            windows: Arc::default(),
+            spared_tokens: 0,
+        }
     }
 
     fn shown(text: &str) -> Vec<String> {

@@ -190,6 +190,7 @@ pub fn mismatches(case: &Case, here: &Provenance) -> Vec<Mismatch> {
         ("model_digest", here.model_digest.to_string()),
         ("tokenizer_digest", here.tokenizer_digest.to_string()),
         ("thresholds_digest", here.thresholds_digest.to_string()),
+        ("gate_digest", here.gate_digest.map(|digest| digest.to_string()).unwrap_or_default()),
         ("sluice_version", here.sluice_version.clone()),
         ("text_engine", here.text_engine.clone()),
         ("onnxruntime_version", here.onnxruntime_version.clone()),

@@ -59,6 +59,8 @@ pub enum Spared {
     Unread,
     /// The same window was scored before.
     Cached,
+    /// The gate expects nothing there.
+    Gated,
 }
 
 impl Spared {
@@ -66,6 +68,7 @@ impl Spared {
         match self {
             Self::Unread => "unread",
             Self::Cached => "cached",
+            Self::Gated => "gated",
         }
     }
 }

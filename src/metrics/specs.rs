@@ -67,8 +67,8 @@ pub(super) const TOKENS_SPARED: Spec = Spec::new(
     Kind::Counter,
     "",
     &["pipeline", "reason"],
-    "Likewise counted: tokens on which the model need not run, because their window was scored before (`cached`) or no column \
-     reads the model (`unread`)",
+    "Likewise counted: tokens on which the model need not run, because their window was scored before (`cached`), the gate \
+     expects nothing there (`gated`) or no column reads the model (`unread`)",
 );
 pub(super) const STAGE: Spec = Spec::new(
     "sluice.stage",

@@ -72,6 +72,7 @@ fn base() -> Provenance {
         model_digest: digest,
         tokenizer_digest: digest,
         thresholds_digest: digest,
+        gate_digest: None,
         sluice_version: name(),
         text_engine: name(),
         onnxruntime_version: name(),

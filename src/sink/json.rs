@@ -321,6 +321,7 @@ fn provenance(of: &Provenance) -> Node<'_> {
         named("model_digest", digest(&of.model_digest)),
         named("tokenizer_digest", digest(&of.tokenizer_digest)),
         named("thresholds_digest", digest(&of.thresholds_digest)),
+        named("gate_digest", of.gate_digest.as_ref().map_or(Node::Null, digest)),
         named("sluice_version", text(&of.sluice_version)),
         named("text_engine", text(&of.text_engine)),
         named("onnxruntime_version", text(&of.onnxruntime_version)),

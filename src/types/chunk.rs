@@ -16,7 +16,8 @@ pub struct Chunk {
     /// Those of them whose scores are read from this window: where windows overlap, each token
     /// belongs to the window in which it stands most central.
     ///
-    /// Invariant: over all windows of a text these ranges touch without gap and cover it.
+    /// Invariant: over all windows of a text these ranges ascend and do not overlap. They touch and
+    /// cover it, but for tokens that the gate keeps from the model.
     pub owned: Range<usize>,
 }
 
@@ -33,8 +34,13 @@ pub struct Chunks {
     ///
     /// Invariant: 0 is the first where there is a token.
     pub word_starts: Vec<u32>,
+    /// Token ranges of the sentences, which touch and cover the text; none where no head of the
+    /// model tells sentences apart.
+    pub sentences: Vec<Range<usize>>,
     /// Windows in order; shared, since several threads read them.
     pub windows: Arc<Vec<Chunk>>,
+    /// Tokens that all rows would have, less those that they have: what the gate spares the model.
+    pub spared_tokens: usize,
 }
 
 /// What the model says of one window.

@@ -26,6 +26,8 @@ pub struct Provenance {
     pub tokenizer_digest: Digest,
     /// Digest of `bundle.json`: labels, thresholds, calibration, decoder.
     pub thresholds_digest: Digest,
+    /// Digest of `gate.bin`, which kept sentences from the model; absent where it read all.
+    pub gate_digest: Option<Digest>,
     /// Version of sluice.
     pub sluice_version: String,
     /// Text engine and its version, such as `pdf-extract 0.12.1`, or `pdfium` and the

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use crate::assemble::Plan;
-use crate::chunk::Tokenizer;
+use crate::chunk::Chunker;
 use crate::claim::{self, Stores};
 use crate::config::bundle::Bundle;
 use crate::config::pipeline::PdfEngine;
@@ -137,7 +137,7 @@ fn engine(flow: Flow, model: usize, means: &Means<'_>) -> Result<Engine, Fault> 
     };
     Ok(Engine {
         model,
-        tokenizer: Tokenizer::load(&flow.bundle)?,
+        chunker: Chunker::load(&flow.bundle, flow.pipeline.gate)?,
         plan,
         rules,
         registry: means.reach.registry.clone(),
@@ -213,6 +213,7 @@ pub fn provenance(
         model_digest: flow.bundle.model_digest,
         tokenizer_digest: flow.bundle.tokenizer_digest,
         thresholds_digest: flow.bundle.manifest_digest,
+        gate_digest: flow.bundle.gate.as_ref().filter(|_| flow.pipeline.gate).map(|it| it.digest),
         sluice_version: env!("CARGO_PKG_VERSION").to_owned(),
         text_engine,
         onnxruntime_version: engine.onnxruntime_version.clone(),

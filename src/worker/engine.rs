@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::flow::TOKEN_TEXT_BYTES;
 use crate::assemble::{self, Plan};
-use crate::chunk::{self, Tokenizer};
+use crate::chunk::Chunker;
 use crate::claim::{Got, Stores, Trial};
 use crate::config::Flow;
 use crate::config::bundle::Bundle;
@@ -48,9 +48,10 @@ impl Pending {
         if self.is_read { Arc::clone(&self.chunks.windows) } else { Arc::default() }
     }
 
-    /// Tokens of the windows that are spared so.
-    pub(super) fn unread_tokens(&self) -> usize {
-        if self.is_read { 0 } else { window_tokens(&self.chunks.windows) }
+    /// Tokens that the model is spared so, and those that the gate spares it.
+    pub(super) fn spared_tokens(&self) -> (usize, usize) {
+        let gated = self.chunks.spared_tokens;
+        if self.is_read { (0, gated) } else { (window_tokens(&self.chunks.windows) + gated, 0) }
     }
 
     /// What it counts for in `limits.in_flight_tokens_max`: its tokens, and where these are long, one
@@ -81,7 +82,7 @@ pub struct Engine {
     pub flow: Flow,
     /// Index of the pipeline's model in the inference pool.
     pub model: usize,
-    pub(super) tokenizer: Tokenizer,
+    pub(super) chunker: Chunker,
     pub(super) plan: Plan,
     pub(super) rules: Rules,
     /// Takes identifiers out of what leaves; `None` where the pipeline does not ask for it.
@@ -100,10 +101,6 @@ impl Engine {
     /// The model bundle.
     pub const fn bundle(&self) -> &Bundle {
         &self.flow.bundle
-    }
-
-    const fn tokens_max(&self) -> usize {
-        self.flow.pipeline.text.tokens_max
     }
 
     /// A codec for the flow's output; with a registry, one whose schemas are registered there.
@@ -188,7 +185,7 @@ impl Engine {
             return Ok(Prepared::Ended(outcome));
         }
         let mut span = telemetry::span("chunk");
-        Ok(match chunk::chunk(&text, &self.tokenizer, self.bundle(), self.tokens_max()) {
+        Ok(match self.chunker.chunk(&text, self.flow.pipeline.text.tokens_max) {
             Err(reject) => Prepared::Ended(Outcome::Reject(reject)),
             Ok(chunks) => {
                 span.count("sluice.tokens", chunks.tokens.len());

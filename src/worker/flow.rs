@@ -354,7 +354,7 @@ impl Running {
         let tokens = pending.tokens_held();
         let in_flight = self.tokens.fetch_add(tokens, Ordering::AcqRel) + tokens;
         self.shared.metrics.level(self.pipeline(), Level::InFlightTokens, in_flight);
-        let (windows, unread) = (pending.windows(), pending.unread_tokens());
+        let (windows, (unread, gated)) = (pending.windows(), pending.spared_tokens());
         let all = window_tokens(&windows);
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(finished) = finished else { return };
@@ -378,6 +378,7 @@ impl Running {
         metrics.inferred(pipeline, all - cached);
         metrics.spared(pipeline, Spared::Cached, cached);
         metrics.spared(pipeline, Spared::Unread, unread);
+        metrics.spared(pipeline, Spared::Gated, gated);
     }
 
     /// Ends [`Self::wait_all`] and [`Self::fetch_all`], and [`Self::finish_all`] once the model has

@@ -19,8 +19,9 @@ const SESSION_FACTOR: u64 = 3;
 /// What a session holds besides: the runtime's arena after the largest window.
 const ARENA_BYTES: u64 = 64 << 20;
 /// What a token holds between preparing and finishing, besides its scores: its place (16), its id
-/// in up to two windows (16), its word (4), its text (16), and a finding that it may begin (24).
-const TOKEN_BYTES: u64 = 76;
+/// in up to two windows (16), its word (4), its sentence (16), its text (16), and a finding that it
+/// may begin (24).
+const TOKEN_BYTES: u64 = 92;
 /// Room for one score.
 const SCORE_BYTES: u64 = 4;
 /// What a part holds while its delivery is taken apart: a document without its bytes.

@@ -29,8 +29,9 @@ static BUNDLE: LazyLock<Arc<Bundle>> = LazyLock::new(|| {
     manifest["files"]["model.onnx"] = json!(Digest::of(&model).to_string());
     std::fs::write(folder.path().join("model.onnx"), model).unwrap();
     std::fs::write(folder.path().join("bundle.json"), manifest.to_string()).unwrap();
-    let tokenizer = "tokenizer.json";
-    std::fs::copy(bundle_dir().join(tokenizer), folder.path().join(tokenizer)).unwrap();
+    for name in ["tokenizer.json", "gate.bin"] {
+        std::fs::copy(bundle_dir().join(name), folder.path().join(name)).unwrap();
+    }
     // The model is read again when a pool starts, so the folder stays.
     Arc::new(Bundle::load(&folder.keep()).unwrap())
 });

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde::Deserialize;
-use sluice::chunk::{self, Tokenizer};
+use sluice::chunk::Chunker;
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
 use sluice::infer::{self, Answer, Candidate, Job, Pool, Setup};
 use sluice::queue::FlowId;
-use sluice::types::{Chunks, Text, WindowScores};
+use sluice::types::{Chunks, Text, WindowScores, window_tokens};
 
 use crate::onnx::{bundle_dir, library};
 
@@ -71,12 +71,23 @@ struct Fixture {
     #[serde(default)]
     exact: bool,
     cases: Vec<Case>,
+    /// What its gate leaves of long texts; none where it has no gate.
+    #[serde(default)]
+    gated: Vec<Gated>,
+}
+
+#[derive(Deserialize)]
+struct Gated {
+    source: String,
+    text: String,
+    /// Start and end of what a window holds and of what is read from it, in tokens.
+    places: Vec<[usize; 4]>,
 }
 
 /// A bundle with what is needed to run it.
 struct Rig {
     bundle: Arc<Bundle>,
-    tokenizer: Tokenizer,
+    chunker: Chunker,
     fixture: Fixture,
 }
 
@@ -89,16 +100,16 @@ fn rigs() -> Vec<Rig> {
     assert!(!folders.is_empty());
     let rig = |folder: &PathBuf| {
         let bundle = Arc::new(Bundle::load(folder).unwrap());
-        let tokenizer = Tokenizer::load(&bundle).map_err(|fault| fault.chain()).unwrap();
+        let chunker = Chunker::load(&bundle, false).map_err(|fault| fault.chain()).unwrap();
         let fixture = std::fs::read(folder.join("decoder_fixture.json")).unwrap();
-        Rig { bundle, tokenizer, fixture: serde_json::from_slice(&fixture).unwrap() }
+        Rig { bundle, chunker, fixture: serde_json::from_slice(&fixture).unwrap() }
     };
     folders.iter().map(rig).collect()
 }
 
 impl Rig {
     fn chunks(&self, text: &Text) -> Chunks {
-        chunk::chunk(text, &self.tokenizer, &self.bundle, usize::MAX).unwrap()
+        self.chunker.chunk(text, usize::MAX).unwrap()
     }
 
     /// Scores as if the model had given the logits of `case`.
@@ -195,6 +206,29 @@ fn decoders_give_the_numbers_of_the_reference() {
         }
         assert!(count >= 5, "{name}: the fixture shows {count} findings only");
     }
+}
+
+#[test]
+fn gates_leave_what_the_reference_leaves() {
+    let mut spared = 0;
+    for Rig { bundle, chunker: everything, fixture } in rigs() {
+        assert_eq!(bundle.gate.is_none(), fixture.gated.is_empty(), "{}", bundle.name);
+        let chunker = Chunker::load(&bundle, true).map_err(|fault| fault.chain()).unwrap();
+        for case in &fixture.gated {
+            let text = Text::from_pages([case.text.clone()]);
+            let chunks = chunker.chunk(&text, usize::MAX).unwrap();
+            let places = chunks.windows.iter().map(|window| {
+                [window.tokens.start, window.tokens.end, window.owned.start, window.owned.end]
+            });
+            assert!(places.eq(case.places.iter().copied()), "{}", case.source);
+            let tokens = |chunks: &Chunks| window_tokens(&chunks.windows);
+            let whole = everything.chunk(&text, usize::MAX).unwrap();
+            assert_eq!(chunks.spared_tokens, tokens(&whole) - tokens(&chunks));
+            assert_eq!(whole.spared_tokens, 0);
+            spared += chunks.spared_tokens;
+        }
+    }
+    assert!(spared > 0, "no gate left anything out");
 }
 
 /// What a document of a running model gives.

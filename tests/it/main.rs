@@ -25,6 +25,8 @@ mod faults;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 #[cfg(feature = "failpoints")]
 mod guard;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
-use sluice::chunk::{self, Tokenizer};
+use sluice::chunk::Chunker;
 use sluice::config::bundle::Bundle;
 use sluice::config::settings::Device;
 use sluice::infer::{self, Answer, Handle, Job, Pool, Runtime, Session, Setup, Shape};
@@ -27,15 +27,15 @@ pub fn bundle_dir() -> PathBuf {
 /// What all tests of this file share: loading takes most of their time.
 struct Rig {
     bundle: Arc<Bundle>,
-    tokenizer: Tokenizer,
+    chunker: Chunker,
     pool: Pool,
 }
 
 static RIG: LazyLock<Rig> = LazyLock::new(|| {
     let bundle = Arc::new(Bundle::load(&bundle_dir()).unwrap());
-    let tokenizer = Tokenizer::load(&bundle).map_err(|fault| fault.chain()).unwrap();
+    let chunker = Chunker::load(&bundle, false).map_err(|fault| fault.chain()).unwrap();
     let pool = start(&bundle, 2, Device::Cpu, library()).unwrap();
-    Rig { bundle, tokenizer, pool }
+    Rig { bundle, chunker, pool }
 });
 
 /// A pool, or why there is none.
@@ -56,7 +56,7 @@ fn start(
 impl Rig {
     fn chunks(&self, text: &str) -> Chunks {
         let text = Text::from_pages([text.to_owned()]);
-        chunk::chunk(&text, &self.tokenizer, &self.bundle, usize::MAX).unwrap()
+        self.chunker.chunk(&text, usize::MAX).unwrap()
     }
 
     /// A pool of one thread that nobody else uses.
@@ -307,11 +307,13 @@ fn manifest() -> Value {
 /// The contracts bundle with another value at `key` of its manifest, and its folder.
 fn bundle_with(key: &str, value: Value) -> (tempfile::TempDir, Arc<Bundle>) {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["model.onnx", "tokenizer.json"] {
+    for name in ["model.onnx", "tokenizer.json", "gate.bin"] {
         std::os::unix::fs::symlink(bundle_dir().join(name), folder.path().join(name)).unwrap();
     }
     let mut manifest = manifest();
     *manifest.pointer_mut(key).unwrap() = value;
+    // Only heads as the shipped ones could do with it.
+    manifest.as_object_mut().unwrap().remove("gate");
     std::fs::write(folder.path().join("bundle.json"), manifest.to_string()).unwrap();
     let bundle = Arc::new(Bundle::load(folder.path()).unwrap());
     (folder, bundle)
@@ -327,7 +329,8 @@ fn a_bundle_may_have_its_rows_padded() {
     let text = contract(2, 2);
     let plain = rig.chunks(&text).windows;
     let pages = Text::from_pages([text]);
-    let padded = chunk::chunk(&pages, &rig.tokenizer, &bundle, usize::MAX).unwrap().windows;
+    let chunker = Chunker::load(&bundle, false).map_err(|fault| fault.chain()).unwrap();
+    let padded = chunker.chunk(&pages, usize::MAX).unwrap().windows;
     assert_eq!(plain[0].padded_tokens, plain[0].ids.len());
     assert!(padded[0].padded_tokens > padded[0].ids.len());
     assert!(padded[0].padded_tokens.is_multiple_of(32));
@@ -370,7 +373,7 @@ fn a_model_that_does_not_fit_its_heads_is_refused_at_start() {
 fn findings_do_not_depend_on_the_order_of_windows() {
     let rig = &*RIG;
     let text = Text::from_pages([contract(3, 60)]);
-    let chunks = chunk::chunk(&text, &rig.tokenizer, &rig.bundle, usize::MAX).unwrap();
+    let chunks = rig.chunker.chunk(&text, usize::MAX).unwrap();
     let mut scores = scores(&rig.submit(Arc::clone(&chunks.windows), 0));
     let forward = infer::findings(&scores, &chunks, &text, &rig.bundle);
     scores.reverse();

@@ -219,6 +219,7 @@ pub(crate) fn provenance(offset: i64, has_text: bool) -> Provenance {
         model_digest: digest,
         tokenizer_digest: digest,
         thresholds_digest: digest,
+        gate_digest: has_text.then_some(digest),
         sluice_version: name(),
         text_engine: name(),
         onnxruntime_version: name(),
