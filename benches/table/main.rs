@@ -1,9 +1,9 @@
 //! The table of `make bench`: what a worker does through a real Kafka, against raw ONNX Runtime on the same windows and
 //! against the Python services of `benches/peers`, in one run on one machine.
 //!
-//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency] [--all-read] [--guarantee] [--cores]`.
+//! `cargo bench --bench table -- DATA [--rounds N] [--only WORKLOAD] [--peers] [--latency] [--all-read] [--guarantee] [--cores] [--bare]`.
 //! Figures are ratios within a round; the table tells the median of the rounds and their range. With `--all-read` the worker has
-//! neither cache nor gate; `--guarantee` and `--cores` measure nothing else. `benches/README.md` says how to read it.
+//! neither cache nor gate; `--guarantee`, `--cores` and `--bare` measure nothing else. `benches/README.md` says how to read it.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@
     reason = "a bench that cannot go on ends, and prints what it found"
 )]
 
+mod bare;
 mod ceiling;
 mod corpus;
 mod latency;
@@ -56,6 +57,7 @@ enum What {
     Table,
     Guarantee,
     Cores,
+    Bare,
 }
 
 fn asked() -> Asked {
@@ -81,6 +83,7 @@ fn asked() -> Asked {
             "--all-read" => asked.all_read = true,
             "--guarantee" => asked.what = What::Guarantee,
             "--cores" => asked.what = What::Cores,
+            "--bare" => asked.what = What::Bare,
             data => asked.data = PathBuf::from(data),
         }
     }
@@ -93,6 +96,9 @@ fn asked() -> Asked {
 
 fn main() {
     let asked = asked();
+    if matches!(asked.what, What::Bare) {
+        return bare::tell(&bare::workload(), asked.rounds);
+    }
     let is_asked =
         |workload: &Workload| asked.only.as_ref().is_none_or(|only| workload.name == *only);
     for workload in corpus::all(&asked.data).into_iter().filter(is_asked) {

@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::corpus::Workload;
+use crate::support::checker::Kind;
 use crate::support::flow::Flow;
 use crate::support::kafka;
 use crate::support::process::Process;
@@ -32,6 +33,19 @@ pub struct Run {
 /// Runs a worker over all messages, with more lines of `pipeline.yaml` and more arguments.
 pub fn worker(workload: &Workload, extra: &str, args: &[&str]) -> Run {
     run(workload, extra, args, |_| ())
+}
+
+/// Bytes of a review of the first message, and that no other outcome came of it.
+pub fn review_bytes(workload: &Workload) -> usize {
+    let flow = Flow::shipped(workload.pipeline, PARTITIONS, None, "");
+    kafka::produce(&flow.input, &workload.inputs[..1]);
+    let mut worker = flow.worker("bench", &[]);
+    flow.wait_for(1, &mut worker, LONG);
+    let (kind, seen) = flow.seen().remove(0);
+    worker.sigterm();
+    assert!(worker.wait(LONG).success(), "{}", worker.tail());
+    assert!(kind == Kind::Review, "a text in a foreign language goes to review");
+    seen.payload.expect("a body").len()
 }
 
 /// Likewise with all its threads on one core.
