@@ -61,7 +61,10 @@ fn short_rows_share_calls_and_none_changes_by_a_bit() {
 /// The ranges of this one are taken over the call.
 #[test]
 fn a_bundle_that_is_wrong_about_its_rows_is_found_out_at_the_start() {
-    let claims = |manifest: &mut Value| manifest["window"]["independent_rows"] = json!(true);
+    let claims = |manifest: &mut Value| {
+        manifest["window"]["independent_rows"] = json!(true);
+        manifest.as_object_mut().unwrap().remove("gate");
+    };
     let pool = start_with(&bundle("contracts", claims), None, 0);
     let lines = lines();
     assert!(together(&pool, &lines).iter().all(|answer| scores(answer).len() == 1));
