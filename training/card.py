@@ -118,10 +118,7 @@ def pdf_table(reports):
         cells = []
         for _, path in PDF_FIGURES:
             for kind in ("text", "pdf"):
-                value = report[kind]
-                for key in path:
-                    value = value[key]
-                cells.append(number(value))
+                cells.append(number(at(report[kind], path)))
         lines.append(f"| {split} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -138,12 +135,16 @@ def gate_table(columns):
     for title, path in GATE_FIGURES:
         cells = []
         for kind, split in order:
-            value = columns["int8" if kind == "gated" else "whole", split]
-            for key in path:
-                value = value[key]
-            cells.append(number(value))
+            report = columns["int8" if kind == "gated" else "whole", split]
+            cells.append(number(at(report, path)))
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def at(report, path):
+    for key in path:
+        report = report[key]
+    return report
 
 
 def number(value):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import decode
-from infer import owners, window_starts
+from infer import over
 
 FILE = "gate.bin"
 # Stand before the first token of a sentence and behind the last one: ids that no text has.
@@ -47,7 +47,7 @@ def slots(ids, first, bits):
     return np.unique(mixed >> np.uint32(32 - bits))
 
 
-def islands(count, ranges, is_read, margin, joined):
+def islands(ranges, is_read, margin, joined):
     """(first, last) token ranges of what is read, without margins."""
     found = []
     for (first, last), wanted in zip(ranges, is_read):
@@ -60,18 +60,15 @@ def islands(count, ranges, is_read, margin, joined):
 
 
 def places(count, found, margin, content, stride):
-    """(start, end, first, last) of the windows: the tokens start..end are read, and first..last
-    take their scores from there."""
+    """The windows over what is read, as `infer.over` gives those over a whole text."""
     out = []
     for island_first, island_last in found:
-        start = max(0, island_first - margin)
-        length = min(count, island_last + margin) - start
-        starts = window_starts(length, content, stride)
-        for first, last, k in owners(length, content, stride):
-            first, last = max(start + first, island_first), min(start + last, island_last)
+        offset = max(0, island_first - margin)
+        length = min(count, island_last + margin) - offset
+        for start, end, first, last in over(length, content, stride):
+            first, last = max(offset + first, island_first), min(offset + last, island_last)
             if last > first:
-                begin = start + starts[k]
-                out.append((begin, min(begin + content, start + length), first, last))
+                out.append((offset + start, offset + end, first, last))
     return out
 
 
@@ -91,14 +88,18 @@ class Gate:
     def score(self, ids, first):
         return int(self.weights[slots(ids, first, self.bits)].sum())
 
-    def read(self, ids, ranges):
+    def scores(self, ids, ranges):
+        return [self.score(ids[a:b], a) for a, b in ranges]
+
+    def read(self, ranges, scores):
         """Whether the model reads each sentence."""
         opening, threshold = self.settings["opening"], self.settings["threshold"]
-        return [a < opening or self.score(ids[a:b], a) >= threshold for a, b in ranges]
+        return [a < opening or score >= threshold for (a, _), score in zip(ranges, scores)]
 
     def places(self, ids, ranges, content, stride):
         margin = self.settings["margin"]
-        found = islands(len(ids), ranges, self.read(ids, ranges), margin, self.settings["joined"])
+        read = self.read(ranges, self.scores(ids, ranges))
+        found = islands(ranges, read, margin, self.settings["joined"])
         return places(len(ids), found, margin, content, stride)
 
 
@@ -139,7 +140,7 @@ def expected(documents, predictions, ranges):
 
 def main():
     from data import load_documents, load_tokenizer, read_labels
-    from evaluate import predict, summarise
+    from evaluate import gated, predict, summarise
     from infer import Scorer, cached_logits
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -174,13 +175,13 @@ def main():
     answers = expected(documents, whole, ranges)
     gate = Gate(weights, {"threshold": 0, "opening": content, "margin": MARGIN, "joined": JOINED,
                           "unread": UNREAD})
-    scores = [[gate.score(d.ids[a:b], a) for a, b in found] for d, found in zip(documents, ranges)]
+    scores = [gate.scores(d.ids, found) for d, found in zip(documents, ranges)]
     order = sorted(((score, b - a) for s, found in zip(scores, ranges)
                     for score, (a, b) in zip(s, found)), reverse=True)
     tokens = np.cumsum([length for _, length in order])
     for share in SHARES:
         gate.settings["threshold"] = order[int(np.searchsorted(tokens, share * tokens[-1]))][0]
-        read = [gate.read(d.ids, found) for d, found in zip(documents, ranges)]
+        read = [gate.read(found, score) for found, score in zip(ranges, scores)]
         kept = sum(told[mask].sum() for told, mask in zip(answers, read))
         kept /= sum(told.sum() for told in answers)
         if kept >= args.kept:
@@ -195,9 +196,9 @@ def main():
     def rows_of(found):
         return sum(end - start + 2 for start, end, _, _ in found)
 
-    everything = sum(rows_of(scorer.everywhere(len(d.ids))) for d in documents)
+    everything = sum(rows_of(over(len(d.ids), content, stride)) for d in documents)
     found = [gate.places(d.ids, r, content, stride) for d, r in zip(documents, ranges)]
-    left = [scorer.document(d.ids, f, UNREAD) for d, f in zip(documents, found)]
+    left = [gated(scorer, gate, document) for document in documents]
     print(json.dumps({"share": share, "kept": round(float(kept), 4),
                       "read": round(sum(map(rows_of, found)) / everything, 4),
                       "all": figures(whole, flags),

@@ -39,6 +39,14 @@ def owners(n, content, stride):
     return runs
 
 
+def over(count, content, stride):
+    """(start, end, first, last) of the windows over `count` tokens: start..end are read, and
+    first..last take their scores from there."""
+    starts = window_starts(count, content, stride)
+    return [(starts[k], min(starts[k] + content, count), first, last)
+            for first, last, k in owners(count, content, stride) if last > first]
+
+
 class Scorer:
     def __init__(self, model_path, tokens_max, stride, threads=1, special=(CLS, SEP, PAD)):
         options = onnxruntime.SessionOptions()
@@ -70,19 +78,14 @@ class Scorer:
         if len(ids) == 0:
             return np.zeros((0, 0), np.float32)
         logits = None
-        for start, end, first, last in self.everywhere(len(ids)) if places is None else places:
+        if places is None:
+            places = over(len(ids), self.content, self.stride)
+        for start, end, first, last in places:
             window = self.window(ids[start:end])
             if logits is None:
                 logits = np.full((len(ids), window.shape[1]), unread, np.float32)
             logits[first:last] = window[first - start : last - start]
         return logits
-
-    def everywhere(self, count):
-        """(start, end, first, last) of windows over all tokens: start..end are read, and
-        first..last take their scores from there."""
-        starts = window_starts(count, self.content, self.stride)
-        return [(starts[k], min(starts[k] + self.content, count), first, last)
-                for first, last, k in owners(count, self.content, self.stride) if last > first]
 
 
 def cached_logits(scorer, documents, model_path):

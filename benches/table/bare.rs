@@ -18,8 +18,6 @@ use crate::support::flow::shipped;
 use crate::support::kafka::{self, Input};
 use crate::support::unique;
 
-/// Name of the workload.
-pub const WORKLOAD: &str = "foreign-texts";
 /// Bytes of a text.
 const TEXT_BYTES: usize = 10_000;
 /// Messages of a run.
@@ -41,7 +39,7 @@ pub fn workload() -> Workload {
         Input::new(&number.to_string(), body.as_bytes()).header("content-type", b"text/plain")
     };
     Workload {
-        name: WORKLOAD,
+        name: "foreign-texts",
         pipeline: "contracts",
         content_type: "text/plain",
         is_lines: false,
@@ -75,10 +73,9 @@ pub fn tell(workload: &Workload, rounds: usize) {
 
 /// Seconds from the assignment to the last commit of a loop that does nothing with a message.
 fn looped(workload: &Workload, bytes_each: usize) -> f64 {
-    let (input, output) = ("bare-in", "bare-out");
     let large = [("max.message.bytes", "16777216")];
-    let input = kafka::create_topic(input, PARTITIONS, &large);
-    let output = kafka::create_topic(output, PARTITIONS, &[]);
+    let input = kafka::create_topic("bare-in", PARTITIONS, &large);
+    let output = kafka::create_topic("bare-out", PARTITIONS, &[]);
     kafka::produce(&input, &workload.inputs);
     let mut config = kafka::client();
     config.set("group.id", unique("bare")).set("isolation.level", "read_committed");

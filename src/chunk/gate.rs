@@ -90,7 +90,7 @@ impl Gate {
         slots.iter().filter_map(|slot| self.weights.get(*slot)).copied().map(i64::from).sum()
     }
 
-    /// The weight of a feature: the high bits of an integer hash of Hash Prospector
+    /// Where the weight of a feature stands: the high bits of an integer hash of Hash Prospector
     /// (<https://github.com/skeeto/hash-prospector>).
     fn slot(&self, one: u32, other: u32, salt: u32) -> usize {
         let mixed = one
