@@ -17,6 +17,9 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use crate::error::{Fault, FaultClass};
 use crate::types::Header;
 
+/// Longest wait for the administration of a cluster: above the time of every request, which the client
+/// keeps by itself, most often.
+const ADMIN_MAX: Duration = Duration::from_mins(1);
 /// Room of a producer's queue, in kilobytes, where messages are of the usual size.
 const PRODUCER_QUEUE_KBYTES: usize = 65_536;
 
@@ -281,13 +284,21 @@ pub fn fault(context: impl Into<String>, error: KafkaError) -> Fault {
     Fault::new(class_of(&error), context, error)
 }
 
-/// Waits for an answer of the administration of a cluster, whose calls are futures.
+/// Waits for an answer of the administration of a cluster, whose calls are futures; an error of class
+/// `Retry` where none comes in [`ADMIN_MAX`].
 pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Fault> {
+    answer_within(ADMIN_MAX, future)
+}
+
+fn answer_within<T>(time: Duration, future: impl Future<Output = T>) -> Result<T, Fault> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Fault::new(FaultClass::Fatal, "starting a runtime", error))?;
-    Ok(runtime.block_on(future))
+    // The timer is of the runtime, so it is made inside.
+    let answer = runtime.block_on(async { tokio::time::timeout(time, future).await });
+    let what = "asking for the administration of the cluster: the client does not come back";
+    answer.map_err(|error| Fault::new(FaultClass::Retry, what, error))
 }
 
 /// `headers` as librdkafka takes them.
@@ -332,8 +343,17 @@ mod tests {
 
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-    use super::{Connection, Refusals, class_of, told_of_fenced};
+    use super::{Connection, Refusals, answer_within, class_of, told_of_fenced};
     use crate::error::FaultClass;
+
+    #[test]
+    fn an_answer_that_never_comes_is_a_fault_that_may_pass() {
+        let time = Duration::from_millis(10);
+        assert_eq!(answer_within(time, std::future::ready(7)).unwrap(), 7);
+        let fault = answer_within(time, std::future::pending::<()>()).unwrap_err();
+        assert_eq!(fault.class, FaultClass::Retry);
+        assert!(fault.chain().contains("does not come back"), "{}", fault.chain());
+    }
 
     #[test]
     fn a_refusal_of_credentials_is_told_with_the_settings_to_look_at() {
