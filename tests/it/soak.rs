@@ -174,7 +174,13 @@ fn memory_at_full_load_stays_within_its_bound() {
         let is_resting = loaded.elapsed() >= LOAD;
         if is_resting && done(&seen) == sent {
             std::thread::sleep(SETTLE);
-            rests.push(sample(&worker));
+            let rest = sample(&worker);
+            let (own, both) = (megabytes(rest.own()), megabytes(rest.both()));
+            println!(
+                "at rest after {:.1} minutes: {own:.1} MB, with children {both:.1}",
+                rest.hours * 60.0
+            );
+            rests.push(rest);
             loaded = Instant::now();
             continue;
         }
@@ -197,7 +203,7 @@ fn memory_at_full_load_stays_within_its_bound() {
     assert!(ended > 0, "nothing was worked on\n{}", worker.tail());
     tell_peak("worker", &samples, Sample::own, bound("memory_bytes_max"));
     tell_peak("text children", &samples, Sample::children, bound("children_memory_bytes_max"));
-    tell_course(&samples, &rests);
+    tell_course(&samples);
     let slope = tell_slopes(&samples, &rests);
     if minutes >= JUDGED_MINUTES_MIN {
         let slope = slope.expect("samples enough");
@@ -213,16 +219,13 @@ fn tell_peak(what: &str, samples: &[Sample], of: fn(&Sample) -> u64, bound: u64)
     assert!(peak < bound, "{what} pass their bound");
 }
 
-/// Prints what was resident when.
-fn tell_course(samples: &[Sample], rests: &[Sample]) {
+/// Prints what was resident under load when.
+fn tell_course(samples: &[Sample]) {
     let worker = medians(samples, Sample::own);
     let both = medians(samples, Sample::both);
     for ((hours, worker), (_, both)) in worker.iter().zip(&both).step_by(SHOWN_EVERY) {
         println!("after {:.0} minutes: {worker:.0} MB, with children {both:.0}", hours * 60.0);
     }
-    let told: Vec<_> =
-        points(rests, Sample::both).iter().map(|(_, both)| format!("{both:.1}")).collect();
-    println!("at rest, with children, MB: {}", told.join(" "));
 }
 
 /// Prints how memory grows over the last two thirds; gives the slope of what stays at rest.

@@ -247,6 +247,17 @@ impl Stage {
         }
     }
 
+    /// All that the workers have told, for one who looks for why they stand still; brokers that are
+    /// away fill it otherwise.
+    fn stories(&self) -> Vec<String> {
+        let told = |(name, worker): (&String, &Process)| {
+            let stderr = worker.stderr();
+            let lines = stderr.lines().filter(|line| !line.contains("AllBrokersDown"));
+            format!("{name}\n{}", lines.collect::<Vec<_>>().join("\n"))
+        };
+        self.workers.iter().map(told).collect()
+    }
+
     fn wait(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         loop {
@@ -254,13 +265,12 @@ impl Stage {
             if is_so(self) {
                 return;
             }
-            let tails = || self.workers.iter().map(|(name, it)| format!("{name}\n{}", it.tail()));
             assert!(
                 start.elapsed() < LONG,
                 "no {what} within {LONG:?}: {} of {} inputs have an outcome\n{}",
                 self.tail.count(),
                 self.inputs.len(),
-                tails().collect::<Vec<_>>().join("\n")
+                self.stories().join("\n")
             );
             std::thread::sleep(Duration::from_millis(20));
         }
