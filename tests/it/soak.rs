@@ -38,8 +38,8 @@ const SHOWN_EVERY: usize = 20;
 const LOAD: Duration = Duration::from_secs(45);
 /// From the last commit to the sample of a rest: jemalloc gives back within 10 s.
 const SETTLE: Duration = Duration::from_secs(12);
-/// From so many minutes on the slope is judged.
-const JUDGED_MINUTES_MIN: f64 = 60.0;
+/// From so many minutes on the slope is judged: on one core a rest comes every two.
+const JUDGED_MINUTES_MIN: f64 = 110.0;
 /// Most growth, in megabytes an hour.
 const GROWTH_MB_MAX: f64 = 1.0;
 /// Time within which some outcome is published, or the worker stands still and shows nothing.

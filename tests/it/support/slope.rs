@@ -4,10 +4,10 @@
 //! blocks that are long against that likeness are nearly independent.
 
 /// Blocks into which the samples are cut.
-const BLOCKS: usize = 20;
+const BLOCKS: usize = 12;
 
 /// The 97.5 % point of Student's t with `BLOCKS - 2` degrees of freedom.
-const STUDENT: f64 = 2.101;
+const STUDENT: f64 = 2.228;
 
 /// A slope with its 95 % interval, in units of the values a unit of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,9 +58,9 @@ fn count(items: usize) -> f64 {
 mod tests {
     use super::Slope;
 
-    /// Samples of `value` at each of 400 times.
+    /// Samples of `value` at each of 240 times.
     fn samples(value: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
-        (0..400_u32).map(f64::from).map(|time| (time, value(time))).collect()
+        (0..240_u32).map(f64::from).map(|time| (time, value(time))).collect()
     }
 
     #[test]
@@ -86,16 +86,16 @@ mod tests {
         // Blocks of 20 samples whose means are 0, 1, 0, 1 and so on.
         let steps = samples(|time| if (time / 20.0).trunc() % 2.0 == 0.0 { 0.0 } else { 1.0 });
         let slope = Slope::of(&steps).unwrap();
-        // Sum of squares of block numbers around 9.5 is 665; of products 5; of values 5.
-        let (per_block, left): (f64, f64) = (5.0 / 665.0, 5.0 - 25.0 / 665.0);
+        // Sum of squares of block numbers around 5.5 is 143; of products 3; of values 3.
+        let (per_block, left): (f64, f64) = (3.0 / 143.0, 3.0 - 9.0 / 143.0);
         assert!((slope.mean * 20.0 - per_block).abs() < 1e-9, "{slope:?}");
-        let margin = 2.101 * (left / 18.0 / 665.0).sqrt();
+        let margin = 2.228 * (left / 10.0 / 143.0).sqrt();
         assert!((slope.margin * 20.0 - margin).abs() < 1e-9, "{slope:?}");
     }
 
     #[test]
     fn too_few_samples_have_no_slope() {
-        assert_eq!(Slope::of(&samples(|time| time)[..59]), None);
-        assert!(Slope::of(&samples(|time| time)[..60]).is_some());
+        assert_eq!(Slope::of(&samples(|time| time)[..35]), None);
+        assert!(Slope::of(&samples(|time| time)[..36]).is_some());
     }
 }
