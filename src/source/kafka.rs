@@ -382,7 +382,7 @@ impl<T: Send> Kafka<T> {
             self.watch.reset();
             return Ok(snapshot.is_joined);
         }
-        let is_silent = |watch: &mut Watch, limit| watch.observe(&snapshot, now, limit);
+        let is_silent = |watch: &mut Watch, limit| watch.observe(&snapshot, &own, now, limit);
         if let Some(partition) = is_silent(&mut self.watch, SILENCE_MAX * 2) {
             let what =
                 format!("consuming: partition {partition} of `{}` has gone silent", self.topic);
