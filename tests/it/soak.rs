@@ -4,8 +4,8 @@
 //! Short in the tests, where it shows the bound only; `make soak MINUTES=160` shows the slope. A run of minutes cannot: caches
 //! and arenas still fill, and the interval of the slope is as wide as its samples are few.
 //!
-//! What is resident under load goes up and down by tens of megabytes with what is in work, and hides growth of one. So each
-//! minute of load ends with a rest: all is committed, what the allocator gives back late is given back, and what is resident
+//! What is resident under load goes up and down by tens of megabytes with what is in work, and hides growth of one. So every
+//! 25 seconds of load end with a rest: all is committed, what the allocator gives back late is given back, and what is resident
 //! then is what stays. The slope of that is judged; that under load is told beside it.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
@@ -34,18 +34,20 @@ const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 const MEDIAN_OF: usize = 15;
 /// Points of the slope between two that are printed.
 const SHOWN_EVERY: usize = 20;
-/// Time at full load between two rests.
-const LOAD: Duration = Duration::from_secs(45);
+/// Time at full load between two rests: as the rests differ by more than memory grows in an hour, many of them are needed.
+const LOAD: Duration = Duration::from_secs(25);
 /// From the last commit to the sample of a rest: jemalloc gives back within 10 s.
 const SETTLE: Duration = Duration::from_secs(12);
-/// From so many minutes on the slope is judged: on one core a rest comes every two.
+/// From so many minutes on the slope is judged.
 const JUDGED_MINUTES_MIN: f64 = 110.0;
 /// Most growth, in megabytes an hour.
 const GROWTH_MB_MAX: f64 = 1.0;
 /// Time within which some outcome is published, or the worker stands still and shows nothing.
 const STILL_MAX: Duration = Duration::from_mins(3);
 /// Messages that wait or are in work at least, so that no thread of the worker ever waits; few enough that all are done soon.
-const BACKLOG_COUNT: u64 = 150;
+const BACKLOG_COUNT: u64 = 30;
+/// Rounds that are sent at once.
+const ROUNDS_AT_ONCE: usize = 2;
 
 /// What was seen at one time.
 struct Sample {
@@ -185,8 +187,8 @@ fn memory_at_full_load_stays_within_its_bound() {
             continue;
         }
         while !is_resting && sent < done(&seen) + BACKLOG_COUNT {
-            let inputs: Vec<_> = (rounds..rounds + 10).flat_map(round).collect();
-            rounds += 10;
+            let inputs: Vec<_> = (rounds..rounds + ROUNDS_AT_ONCE).flat_map(round).collect();
+            rounds += ROUNDS_AT_ONCE;
             sent += u64::try_from(send_all(&sender, &flow.input, &inputs).len()).unwrap();
             seen = page();
         }
