@@ -52,12 +52,7 @@ pub fn all(data: &Path) -> Vec<Workload> {
     vec![
         workload("contracts-pdf", "contracts", "application/pdf", pdfs(&data.join("cuad/pdf"))),
         workload("contracts-text", "contracts", "text/plain", texts(contracts(&data.join("cuad")))),
-        workload(
-            latency::WORKLOAD,
-            "clinical-notes",
-            "text/plain",
-            texts(notes(&data.join("aci_bench"))),
-        ),
+        workload(latency::WORKLOAD, "clinical-notes", "text/plain", texts(notes(data))),
         workload(
             "work-orders",
             "incident-logs",
@@ -89,13 +84,15 @@ fn contracts(folder: &Path) -> Vec<String> {
     new_ones(rows)
 }
 
-fn notes(folder: &Path) -> Vec<String> {
-    let names = ["train.jsonl", "valid.jsonl", "test1.jsonl", "test2.jsonl"];
-    new_ones(
-        names
-            .into_iter()
-            .flat_map(|name| fields(&fs::read_to_string(folder.join(name)).unwrap(), "note")),
-    )
+/// Notes of visits, and reports of cases.
+fn notes(data: &Path) -> Vec<String> {
+    let visits = ["train.jsonl", "valid.jsonl", "test1.jsonl", "test2.jsonl"]
+        .map(|name| ("aci_bench", name, "note"));
+    let cases =
+        ["train.jsonl", "dev.jsonl", "test.jsonl"].map(|name| ("maccrobat2020", name, "text"));
+    new_ones(visits.into_iter().chain(cases).flat_map(|(set, name, field)| {
+        fields(&fs::read_to_string(data.join(set).join(name)).unwrap(), field)
+    }))
 }
 
 /// Work orders, one a message, in the order of the set.

@@ -11,7 +11,7 @@ use crate::support::memory::{children, resident_bytes};
 /// Clock ticks a second in `/proc`; 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 /// Time between two samples of memory.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a process and its children have used.
 #[derive(Clone, Copy, Default)]
