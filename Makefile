@@ -61,7 +61,7 @@ test-figures: tools runtime ## the figures of the model cards on whole splits, t
 chaos: tools runtime servers ## faults on three real brokers, MINUTES=20 INPUTS=10000 SEED=chance FAULT=all
 	SLUICE_CHAOS_MINUTES='$(MINUTES)' SLUICE_CHAOS_INPUTS='$(INPUTS)' SLUICE_CHAOS_SEED='$(SEED)' SLUICE_CHAOS_FAULT='$(FAULT)' \
 		cargo test --locked --features failpoints --test it chaos::long -- --ignored --nocapture
-# With the release binary: memory is judged by what is shipped, and its rests come sooner.
+# With the release binary: memory is judged by what is shipped.
 soak: tools runtime servers ## full load for MINUTES=20: peak of memory, its bound and its slope, which is judged from 110 minutes on
 	SLUICE_SOAK_MINUTES=$(MINUTES) cargo test --locked --release --features failpoints --test it \
 		-- --exact soak::memory_at_full_load_stays_within_its_bound --nocapture

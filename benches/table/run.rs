@@ -20,10 +20,8 @@ use crate::usage::{Usage, Watch};
 pub const LONG: Duration = Duration::from_mins(30);
 /// Partitions of the input.
 pub const PARTITIONS: i32 = 4;
-/// Time between two questions for what is committed.
+/// Time between two questions for what is committed, until nine tenths are.
 const ASKED_INTERVAL: Duration = Duration::from_millis(500);
-/// The same once nine tenths are.
-const ASKED_INTERVAL_LAST: Duration = Duration::from_millis(20);
 
 /// One run of a workload.
 pub struct Run {
@@ -104,21 +102,21 @@ pub fn measure(
         asked.add_partition(topic, *partition);
     }
     let total: i64 = ends.values().sum();
-    loop {
-        assert!(ready.elapsed() < LONG, "no last commit within {LONG:?}");
-        let asked = consumer.committed_offsets(asked.clone(), Duration::from_secs(30));
+    wait_for("the last commit", LONG, || {
+        let found = consumer.committed_offsets(asked.clone(), Duration::from_secs(30)).ok()?;
         let committed = |(partition, end): (&i32, &i64)| {
-            let found = asked.as_ref().ok()?.find_partition(topic, *partition)?;
-            let Offset::Offset(offset) = found.offset() else { return None };
+            let Offset::Offset(offset) = found.find_partition(topic, *partition)?.offset() else {
+                return None;
+            };
             Some(offset.min(*end))
         };
         let done: i64 = ends.iter().filter_map(committed).sum();
-        if done == total {
-            break;
+        if done * 10 < total * 9 {
+            // To be asked costs the broker time that the worker lacks.
+            thread::sleep(ASKED_INTERVAL);
         }
-        // To be asked costs the broker time that the worker lacks.
-        thread::sleep(if done * 10 < total * 9 { ASKED_INTERVAL } else { ASKED_INTERVAL_LAST });
-    }
+        (done == total).then_some(())
+    });
     let seconds = ready.elapsed().as_secs_f64();
     Run { seconds, ready_seconds: ready.duration_since(begun).as_secs_f64(), usage: watch.end() }
 }
