@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -56,9 +57,14 @@ struct Sample {
     children_bytes: u64,
 }
 
-/// Inputs of one round; each number gives others, of sizes that do not come in waves.
+/// Inputs of one round; each number gives others. Their sizes are drawn each by itself: steps of one length, as of a
+/// golden ratio, beat against the rounds, and memory goes up and down with the beat for a quarter of an hour.
 fn round(number: usize) -> Vec<Input> {
-    let below = |most: usize| number.wrapping_mul(2_654_435_761).rotate_right(16) % most;
+    let below = |most: usize, what: &str| {
+        let mut hasher = DefaultHasher::new();
+        (number, what).hash(&mut hasher);
+        usize::try_from(hasher.finish() >> 32).expect("32 bits") % most
+    };
     let typed = |key: &str, kind: &str, body: &[u8]| {
         Input::new(&format!("{key}-{number}"), body).header("content-type", kind.as_bytes())
     };
@@ -75,13 +81,13 @@ fn round(number: usize) -> Vec<Input> {
     };
     let note = json!({"resourceType": "DocumentReference", "id": format!("note-{number}"), "content": [
         {"attachment": {"contentType": "text/plain", "data": STANDARD.encode(contract(1))}}]});
-    let paragraphs: Vec<_> = (0..=below(40) * 3).map(contract).collect();
+    let paragraphs: Vec<_> = (0..=below(40, "paragraphs") * 3).map(contract).collect();
     let page = |index| Stream::line(contract(index).get(..90).unwrap_or_default());
-    let pages: Vec<_> = (0..=below(12)).map(page).collect();
+    let pages: Vec<_> = (0..=below(12, "pages")).map(page).collect();
     let mut inputs = vec![
         typed("short", "text/html", contract(0).as_bytes()),
         typed("few-lines", "text/plain", log(3).as_bytes()),
-        typed("lines", "text/plain", log(1 + below(120)).as_bytes()),
+        typed("lines", "text/plain", log(1 + below(120, "lines")).as_bytes()),
         typed("note", "application/fhir+json", note.to_string().as_bytes()),
         typed("contract", "text/html", paragraphs.join("<p>").as_bytes()),
         typed("pages", "application/pdf", &Pdf::of_pages(&pages).bytes()),
