@@ -37,6 +37,7 @@ pub mod kafka;
 pub mod ledger;
 pub mod listen;
 pub mod metrics;
+pub mod pulse;
 pub mod queue;
 pub mod redact;
 pub mod registry;

@@ -116,6 +116,11 @@ impl<T> Commit<T> {
     pub fn is_alive(&self) -> bool {
         self.groups.iter().all(|group| group.lease.is_alive())
     }
+
+    /// Partitions and the offsets from which they are read on after it.
+    pub fn next_offsets(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
+        self.groups.iter().map(|group| (group.lease.partition(), group.next_offset))
+    }
 }
 
 /// How much a flow has consumed and not yet committed.

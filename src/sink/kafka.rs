@@ -12,7 +12,7 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 
-use super::producer::{Client, add_offsets, connect};
+use super::producer::{Client, add_offsets, connect, still_max};
 use super::topics::Topics;
 use crate::backoff::{self, Backoff};
 use crate::config::pipeline::{Delivery, Guarantee};
@@ -22,6 +22,7 @@ use crate::guard::Guard;
 use crate::kafka::{self, Connection, Offsets};
 use crate::ledger::{Commit, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
+use crate::pulse::Pulse;
 use crate::shutdown::Shutdown;
 use crate::types::Outgoing;
 
@@ -63,6 +64,7 @@ pub struct Kafka {
     ledger: Arc<SharedLedger<Outgoing>>,
     offsets: Arc<dyn Offsets>,
     metrics: Arc<Metrics>,
+    pulse: Pulse,
     /// When the open transaction was begun.
     begun: Cell<Option<Instant>>,
     /// Whether the cluster has taken this client once.
@@ -83,7 +85,13 @@ impl Kafka {
         let producer = connect(&setup)?;
         let (begun, is_registered) = (Cell::new(None), Cell::new(false));
         let is_void = Cell::new(false);
-        Ok(Self { setup, producer, ledger, offsets, metrics, begun, is_registered, is_void })
+        let pulse = Pulse::default();
+        Ok(Self { setup, producer, ledger, offsets, metrics, pulse, begun, is_registered, is_void })
+    }
+
+    /// Beats as long as [`Self::run`] goes on, and how long it may be still.
+    pub fn pulse(&self) -> (Pulse, Duration) {
+        (self.pulse.clone(), still_max(&self.setup.delivery))
     }
 
     /// Registers the `transactional.id`; retries until the coordinator answers or the worker
@@ -99,6 +107,7 @@ impl Kafka {
             shutdown.stopped().is_none()
         };
         let ask = || {
+            self.pulse.beat();
             // The call serves no events: the token of a client comes by one, before it, and what
             // the cluster thinks of it after it.
             self.producer.poll(SERVE_MAX);
@@ -128,6 +137,7 @@ impl Kafka {
         let deliveries_max = self.setup.delivery.commit_deliveries_max;
         let mut last = Instant::now();
         loop {
+            self.pulse.beat();
             let is_draining = shutdown.stopped().is_some();
             if shutdown.is_over() {
                 return Ok(());
@@ -166,6 +176,7 @@ impl Kafka {
         let since = Instant::now();
         let mut backoff = Backoff::default();
         loop {
+            self.pulse.beat();
             commit.retain_alive();
             if commit.groups.is_empty() {
                 return Ok(None);
@@ -240,7 +251,7 @@ impl Kafka {
         self.producer = connect(&self.setup)?;
         // Order: it waits for the end of the old transaction; from then on the offsets tell.
         self.join(shutdown)?;
-        let mut wanted: Vec<_> = next_offsets(commit).collect();
+        let mut wanted: Vec<_> = commit.next_offsets().collect();
         let partitions: Vec<_> = wanted.iter().map(|(partition, _)| *partition).collect();
         let found = self.insist(shutdown, || self.offsets.committed(&partitions))?;
         wanted.retain(|(partition, next_offset)| {
@@ -284,7 +295,7 @@ impl Kafka {
         self.send_all(commit, shutdown)?;
         failpoint::pass(Point::Sent);
         check_alive(commit)?;
-        let offsets: Vec<_> = next_offsets(commit).collect();
+        let offsets: Vec<_> = commit.next_offsets().collect();
         let offsets = Arc::new(kafka::offset_list(&self.setup.input_topic, &offsets)?);
         let what = "adding offsets to a transaction";
         self.insist(shutdown, || {
@@ -305,7 +316,7 @@ impl Kafka {
     /// `at_least_once`: the outcomes first, then the offsets.
     fn publish(&self, commit: &Commit<Outgoing>, shutdown: &Shutdown) -> Result<(), Fault> {
         self.send_all(commit, shutdown)?;
-        let offsets: Vec<(i32, i64)> = next_offsets(commit).collect();
+        let offsets: Vec<(i32, i64)> = commit.next_offsets().collect();
         match self.offsets.commit(&offsets) {
             Err(fault) if fault.class == FaultClass::Retry && !shutdown.is_over() => {
                 self.metrics.happened(&self.setup.pipeline, FlowEvent::Retried);
@@ -377,6 +388,7 @@ impl Kafka {
         let topics =
             Topics { connection, names: output_topics, message_bytes_max: *message_bytes_max };
         let told = |fault: &Fault| {
+            self.pulse.beat();
             let error = fault.chain();
             tracing::error!(pipeline, error, "the flow waits and goes on by itself");
             guard.waits("topics", Some(&error));
@@ -412,6 +424,10 @@ impl Kafka {
             true
         };
         let over = || Fault::plain(FaultClass::Abort, "committing: the time of a drain is over");
+        let call = || {
+            self.pulse.beat();
+            call()
+        };
         backoff::persist(shutdown, told, call)?.ok_or_else(over)
     }
 
@@ -464,10 +480,6 @@ impl Kafka {
         }
         kafka::fault(what, error)
     }
-}
-
-fn next_offsets(commit: &Commit<Outgoing>) -> impl Iterator<Item = (i32, i64)> + '_ {
-    commit.groups.iter().map(|group| (group.lease.partition(), group.next_offset))
 }
 
 /// A commit of a dead lease must not go on: the offsets would be those of another's work.

@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::context::Context;
 use super::kafka::Setup;
+use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
 
 /// Room for headers and framing above the largest payload, in bytes.
@@ -20,6 +21,13 @@ const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
 const BATCH_BYTES_MAX: usize = 1_000_000;
 /// How long a call may outlast the time that it was given before it is taken for lost.
 const OVERTIME_MAX: Duration = Duration::from_secs(5);
+
+/// So many times the time of a transaction, and no less than the other, a sink may be between two
+/// calls: none is given more.
+const STILL_TRANSACTIONS: u32 = 3;
+const STILL_MIN: Duration = Duration::from_secs(30);
+/// The same without transactions: twice the time for which librdkafka tries to send a message.
+const STILL_AT_LEAST_ONCE: Duration = Duration::from_mins(10);
 
 /// What a sink and its threads share.
 pub(super) type Client = Arc<BaseProducer<Context>>;
@@ -39,6 +47,17 @@ pub(super) fn connect(setup: &Setup) -> Result<Client, Fault> {
             .set("message.timeout.ms", (timeout_ms / 4 * 3).to_string());
     }
     config.create_with_context(Context::default()).map(Arc::new).map_err(fault)
+}
+
+/// The time after which a sink that has begun no further call does not come back from the last one.
+pub(super) fn still_max(delivery: &Delivery) -> Duration {
+    match delivery.guarantee {
+        Guarantee::ExactlyOnce => {
+            let timeout = Duration::from_millis(delivery.transaction_timeout_ms.into());
+            (timeout * STILL_TRANSACTIONS).max(STILL_MIN)
+        }
+        Guarantee::AtLeastOnce => STILL_AT_LEAST_ONCE,
+    }
 }
 
 /// Adds offsets to the open transaction; `None` where the client does not come back in `time` and

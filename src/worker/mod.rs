@@ -40,6 +40,7 @@ use crate::infer;
 use crate::kafka::Connection;
 use crate::listen::Port;
 use crate::metrics::Metrics;
+use crate::pulse::Monitor;
 use crate::queue::{FairQueue, FlowId};
 use crate::route::Router;
 use crate::shutdown::{self, Shutdown, Stop};
@@ -50,7 +51,7 @@ use crate::telemetry::Export;
 use crate::text::{Launch, Reader};
 use crate::types::Outgoing;
 
-/// Time between two looks at the session threads.
+/// Time between two looks at the session threads and the sinks.
 const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time between two looks at threads that should end.
@@ -63,6 +64,8 @@ pub struct Worker {
     flows: Vec<Arc<Running>>,
     /// Threads that end with the flows: sources and sinks.
     edges: Vec<Supervised>,
+    /// Watch the sinks: pipeline and pulse.
+    monitors: Vec<(String, Monitor)>,
     /// Threads that serve all flows and end after them.
     middle: Vec<Supervised>,
     pool: infer::Pool,
@@ -113,6 +116,7 @@ impl Worker {
             shared,
             flows: Vec::new(),
             edges: Vec::new(),
+            monitors: Vec::new(),
             middle: Vec::new(),
             pool: base.pool,
             board,
@@ -150,10 +154,20 @@ impl Worker {
 
     /// Waits until the worker has stopped, by the deadline of its drain; an error where a flow could
     /// not go on.
-    pub fn wait(self) -> Result<(), Fault> {
+    pub fn wait(mut self) -> Result<(), Fault> {
         while !self.shutdown.wait(SUPERVISE_INTERVAL) {
             if self.pool.is_failed() {
                 self.shutdown.stop(Stop::Fault("a session thread panicked".to_owned()));
+            }
+            for (pipeline, monitor) in &mut self.monitors {
+                if let Some(time) = monitor.look(SUPERVISE_INTERVAL) {
+                    let what = format!(
+                        "the sink of `{pipeline}` has not come back from the Kafka client for {} s; \
+                         what it had in work is delivered again after a restart",
+                        time.as_secs()
+                    );
+                    self.shutdown.stop(Stop::Fault(what));
+                }
             }
         }
         let mut left = join_all(self.edges, &self.shutdown);
@@ -311,6 +325,9 @@ impl Worker {
         health: &Arc<Health>,
     ) {
         let Some(running) = self.flows.get(self.edges.len() / 2).cloned() else { return };
+        let (pulse, still_max) = sink.pulse();
+        let pipeline = running.engine.flow.pipeline.name.clone();
+        self.monitors.push((pipeline, Monitor::new(pulse, still_max)));
         let (shutdown, flow) = (self.shutdown.clone(), Arc::clone(&running));
         let sink = self.supervised("sink", move || {
             let committed = |commit: &_, took| flow.trails.committed(commit, took);

@@ -29,6 +29,7 @@ const LEAVES: &[&str] = &[
     "ledger",
     "listen",
     "metrics",
+    "pulse",
     "queue",
     "registry",
     "shutdown",

@@ -3,6 +3,7 @@
 
 mod admin;
 mod disk;
+mod hang;
 mod inference;
 mod registry;
 mod text_children;
