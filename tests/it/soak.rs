@@ -11,7 +11,6 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -21,6 +20,7 @@ use serde_json::json;
 use crate::pdf_maker::{Pdf, Stream};
 use crate::service::get;
 use crate::support::broker::Broker;
+use crate::support::dice::Dice;
 use crate::support::flow::{Flow, short_contract};
 use crate::support::kafka::{Input, producer, send_all};
 use crate::support::memory::resident_bytes;
@@ -57,14 +57,9 @@ struct Sample {
     children_bytes: u64,
 }
 
-/// Inputs of one round; each number gives others. Their sizes are drawn each by itself: steps of one length, as of a
-/// golden ratio, beat against the rounds, and memory goes up and down with the beat for a quarter of an hour.
-fn round(number: usize) -> Vec<Input> {
-    let below = |most: usize, what: &str| {
-        let mut hasher = DefaultHasher::new();
-        (number, what).hash(&mut hasher);
-        usize::try_from(hasher.finish() >> 32).expect("32 bits") % most
-    };
+/// Inputs of one round; each number gives others. Their sizes are drawn each by itself, so that they do not come in waves.
+fn round(number: usize, dice: &mut Dice) -> Vec<Input> {
+    let mut below = |most| usize::try_from(dice.roll(most)).expect("a small number");
     let typed = |key: &str, kind: &str, body: &[u8]| {
         Input::new(&format!("{key}-{number}"), body).header("content-type", kind.as_bytes())
     };
@@ -81,13 +76,13 @@ fn round(number: usize) -> Vec<Input> {
     };
     let note = json!({"resourceType": "DocumentReference", "id": format!("note-{number}"), "content": [
         {"attachment": {"contentType": "text/plain", "data": STANDARD.encode(contract(1))}}]});
-    let paragraphs: Vec<_> = (0..=below(40, "paragraphs") * 3).map(contract).collect();
+    let paragraphs: Vec<_> = (0..=below(40) * 3).map(contract).collect();
     let page = |index| Stream::line(contract(index).get(..90).unwrap_or_default());
-    let pages: Vec<_> = (0..=below(12, "pages")).map(page).collect();
+    let pages: Vec<_> = (0..=below(12)).map(page).collect();
     let mut inputs = vec![
         typed("short", "text/html", contract(0).as_bytes()),
         typed("few-lines", "text/plain", log(3).as_bytes()),
-        typed("lines", "text/plain", log(1 + below(120, "lines")).as_bytes()),
+        typed("lines", "text/plain", log(1 + below(120)).as_bytes()),
         typed("note", "application/fhir+json", note.to_string().as_bytes()),
         typed("contract", "text/html", paragraphs.join("<p>").as_bytes()),
         typed("pages", "application/pdf", &Pdf::of_pages(&pages).bytes()),
@@ -166,6 +161,7 @@ fn memory_at_full_load_stays_within_its_bound() {
     let bound = |name: &str| running[name].as_u64().expect("the worker tells its bound");
     let page = || get(&format!("http://{listen}/metrics")).1;
     let sender = producer(&[("bootstrap.servers", broker.address())]);
+    let mut dice = Dice(0x5EED_50A4);
     let (mut samples, mut rests, mut rounds, mut sent) = (Vec::new(), Vec::new(), 0, 0);
     let begun = Instant::now();
     let sample = |worker: &Process| {
@@ -193,7 +189,8 @@ fn memory_at_full_load_stays_within_its_bound() {
             continue;
         }
         while !is_resting && sent < done(&seen) + BACKLOG_COUNT {
-            let inputs: Vec<_> = (rounds..rounds + ROUNDS_AT_ONCE).flat_map(round).collect();
+            let now = rounds..rounds + ROUNDS_AT_ONCE;
+            let inputs: Vec<_> = now.flat_map(|number| round(number, &mut dice)).collect();
             rounds += ROUNDS_AT_ONCE;
             sent += u64::try_from(send_all(&sender, &flow.input, &inputs).len()).unwrap();
             seen = page();
