@@ -5,7 +5,7 @@
 //! and arenas still fill, and the interval of the slope is as wide as its samples are few.
 //!
 //! What is resident under load goes up and down by tens of megabytes with what is in work, and hides growth of one. So every
-//! 25 seconds of load end with a rest: all is committed, what the allocator gives back late is given back, and what is resident
+//! 40 seconds of load end with a rest: all is committed, what the allocator gives back late is given back, and what is resident
 //! then is what stays. The slope of that is judged; that under load is told beside it.
 
 #![expect(clippy::print_stdout, reason = "the figures are what it is run for")]
@@ -36,9 +36,10 @@ const MEDIAN_OF: usize = 15;
 /// Points of the slope between two that are printed.
 const SHOWN_EVERY: usize = 20;
 /// Time at full load between two rests: as the rests differ by more than memory grows in an hour, many of them are needed.
-const LOAD: Duration = Duration::from_secs(25);
-/// From the last commit to the sample of a rest: jemalloc gives back within 10 s.
-const SETTLE: Duration = Duration::from_secs(12);
+const LOAD: Duration = Duration::from_secs(40);
+/// From the last commit to the sample of a rest: jemalloc gives back what is not used for 10 s, by a thread that looks every 10 s
+/// where there are few pages.
+const SETTLE: Duration = Duration::from_secs(22);
 /// From so many minutes on the slope is judged.
 const JUDGED_MINUTES_MIN: f64 = 110.0;
 /// Most growth, in megabytes an hour.
