@@ -393,7 +393,8 @@ pub enum Format {
 pub struct Delivery {
     /// What a crash may do.
     pub guarantee: Guarantee,
-    /// Longest time between two commits while outcomes wait, in milliseconds.
+    /// Longest time between two commits while outcomes wait, in milliseconds; a fifth of it where
+    /// all that was consumed has ended.
     #[schemars(range(min = 1, max = 60_000))]
     pub commit_interval_ms: u64,
     /// Most deliveries in one commit.

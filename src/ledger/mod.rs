@@ -446,6 +446,11 @@ impl InFlight {
         self.bytes.saturating_add(self.claimed_bytes)
     }
 
+    /// Whether there is something, and all of it has ended.
+    pub const fn has_ended(&self) -> bool {
+        self.deliveries_count > 0 && self.settled_count == self.deliveries_count
+    }
+
     fn release<T>(&mut self, entry: &Entry<T>) {
         self.deliveries_count -= 1;
         self.bytes -= entry.size_bytes;

@@ -31,9 +31,11 @@ fn it_is_full_of_what_can_be_committed() {
 fn a_cut_stops_at_the_first_open_delivery() {
     let mut ledger = Ledger::default();
     ledger.assign(0);
+    assert!(!ledger.in_flight().has_ended(), "nothing came yet");
     let tickets = opened(&mut ledger, &[0, 1, 2]);
     assert!(ledger.settle(&tickets[0], vec![0], 1));
     assert!(ledger.settle(&tickets[2], vec![2], 1));
+    assert!(!ledger.in_flight().has_ended(), "one is open");
     let commit = ledger.cut(100).unwrap();
     assert_eq!((commit.groups[0].next_offset, &commit.groups[0].outcomes), (1, &vec![0]));
     assert!(ledger.cut(100).is_none(), "what is in a commit is not cut again");
@@ -49,6 +51,8 @@ fn a_cut_stops_at_the_first_open_delivery() {
             outcome_bytes: 1,
         }
     );
+    assert!(ledger.settle(&tickets[1], vec![1], 1));
+    assert!(ledger.in_flight().has_ended(), "what is left waits for a commit only");
 }
 
 #[test]

@@ -12,15 +12,15 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 
-use super::producer::{Client, add_offsets, connect, still_max};
+use super::producer::{Client, Setup, add_offsets, connect, still_max};
 use super::topics::Topics;
 use crate::backoff::{self, Backoff};
-use crate::config::pipeline::{Delivery, Guarantee};
+use crate::config::pipeline::Guarantee;
 use crate::error::{Fault, FaultClass};
 use crate::failpoint::{self, Point};
 use crate::guard::Guard;
-use crate::kafka::{self, Connection, Offsets};
-use crate::ledger::{Commit, SharedLedger};
+use crate::kafka::{self, Offsets};
+use crate::ledger::{Commit, InFlight, SharedLedger};
 use crate::metrics::{FlowEvent, Metrics, Stage};
 use crate::pulse::Pulse;
 use crate::shutdown::Shutdown;
@@ -31,31 +31,14 @@ use crate::types::Outgoing;
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Shortest wait for one call, so that the last abort of a drain can get through.
 const CALL_MIN: Duration = Duration::from_millis(200);
+/// Where nothing is left in work, a commit is due after one part in so many of its interval.
+const EARLY_PART: u32 = 5;
 /// How long events are served around a call that serves none.
 const SERVE_MAX: Duration = Duration::from_millis(10);
 /// Time between two looks for the reports of messages that were sent.
 const REPORTS_PAUSE: Duration = Duration::from_millis(1);
 /// Longest wait for the reports of messages that an abort throws away.
 const PURGE_MAX: Duration = Duration::from_secs(1);
-
-/// What a Kafka sink needs to know.
-#[derive(Clone)]
-pub struct Setup {
-    /// How to reach the cluster.
-    pub connection: Connection,
-    /// Pipeline name, for logs and metrics.
-    pub pipeline: String,
-    /// Input topic, whose offsets are committed.
-    pub input_topic: String,
-    /// Output topics.
-    pub output_topics: Vec<String>,
-    /// `transactional.id`; must be set for `exactly_once`.
-    pub transactional_id: Option<String>,
-    /// When and how commits are cut.
-    pub delivery: Delivery,
-    /// Largest payload, in bytes.
-    pub message_bytes_max: usize,
-}
 
 /// A Kafka sink: run it on a thread of its own by [`Kafka::run`].
 pub struct Kafka {
@@ -143,8 +126,11 @@ impl Kafka {
                 return Ok(());
             }
             let wait = if is_draining { Duration::from_millis(10) } else { interval };
-            let due = wait.saturating_sub(last.elapsed());
-            self.ledger.wait(due, |in_flight| in_flight.settled_count >= deliveries_max);
+            let due = |wait: Duration| wait.saturating_sub(last.elapsed());
+            let is_full = |in_flight: InFlight| in_flight.settled_count >= deliveries_max;
+            self.ledger.wait(due(wait / EARLY_PART), is_full);
+            // Where nothing is left in work, what has ended waits for nothing.
+            self.ledger.wait(due(wait), |in_flight| is_full(in_flight) || in_flight.has_ended());
             let commit = guard.cut(deliveries_max);
             last = Instant::now();
             match commit {

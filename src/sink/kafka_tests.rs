@@ -5,6 +5,8 @@ use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::config::pipeline::Delivery;
+use crate::kafka::Connection;
 use crate::shutdown::Stop;
 use crate::types::Sensitive;
 

@@ -12,4 +12,5 @@ pub mod schemas;
 mod schemas_tests;
 mod topics;
 
-pub use kafka::{Kafka, Setup};
+pub use kafka::Kafka;
+pub use producer::Setup;

@@ -11,9 +11,9 @@ use rdkafka::error::KafkaResult;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::context::Context;
-use super::kafka::Setup;
 use crate::config::pipeline::{Delivery, Guarantee};
 use crate::error::{Fault, FaultClass};
+use crate::kafka::Connection;
 
 /// Room for headers and framing above the largest payload, in bytes.
 const MESSAGE_OVERHEAD_BYTES: usize = 65_536;
@@ -28,6 +28,25 @@ const STILL_TRANSACTIONS: u32 = 3;
 const STILL_MIN: Duration = Duration::from_secs(30);
 /// The same without transactions: twice the time for which librdkafka tries to send a message.
 const STILL_AT_LEAST_ONCE: Duration = Duration::from_mins(10);
+
+/// What a Kafka sink needs to know.
+#[derive(Clone)]
+pub struct Setup {
+    /// How to reach the cluster.
+    pub connection: Connection,
+    /// Pipeline name, for logs and metrics.
+    pub pipeline: String,
+    /// Input topic, whose offsets are committed.
+    pub input_topic: String,
+    /// Output topics.
+    pub output_topics: Vec<String>,
+    /// `transactional.id`; must be set for `exactly_once`.
+    pub transactional_id: Option<String>,
+    /// When and how commits are cut.
+    pub delivery: Delivery,
+    /// Largest payload, in bytes.
+    pub message_bytes_max: usize,
+}
 
 /// What a sink and its threads share.
 pub(super) type Client = Arc<BaseProducer<Context>>;

@@ -87,6 +87,21 @@ fn partitions_that_were_paused_through_a_rebalance_go_on() {
 }
 
 #[test]
+fn what_has_ended_does_not_wait_out_the_interval_where_nothing_is_left_in_work() {
+    let flow =
+        Flow::new(1, "delivery:\n  commit_interval_ms: 30000\n  transaction_timeout_ms: 45000\n");
+    let mut worker = flow.worker("a", &[]);
+    crate::support::wait_for("an assignment", LONG, || {
+        worker.stderr().contains("partitions assigned").then_some(())
+    });
+    let inputs = [short_contract(0)];
+    let positions = kafka::produce(&flow.input, &inputs);
+    // A fifth of the interval is 6 s.
+    flow.wait_for(1, &mut worker, Duration::from_secs(25));
+    flow.drain_and_check(&mut worker, &inputs, &positions);
+}
+
+#[test]
 fn at_least_once_repeats_with_the_same_ids_and_loses_nothing() {
     let flow = Flow::new(2, "delivery:\n  guarantee: at_least_once\n  commit_interval_ms: 200\n");
     let inputs: Vec<_> = (0..120).map(short_contract).collect();
