@@ -22,6 +22,7 @@ mod published;
 mod regions;
 mod replace;
 mod rules;
+mod search;
 mod surrogates;
 
 use std::collections::{BTreeMap, BTreeSet};

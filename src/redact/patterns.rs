@@ -7,20 +7,13 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
-
+use super::search::Search;
 use crate::config::redaction::IdentifierKind as Kind;
-
-/// A pattern as it is written here.
-#[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles each")]
-pub(super) fn compiled(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("a constant pattern")
-}
 
 /// One pattern of a rule.
 pub(super) struct Pattern {
     pub(super) kind: Kind,
-    pub(super) regex: Regex,
+    pub(super) search: Search,
     /// Fewest digits that the words must hold, as a number or a code does.
     pub(super) digits_min: usize,
 }
@@ -45,13 +38,13 @@ pub(super) static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
 });
 
 fn pattern(kind: Kind, text: &str) -> Pattern {
-    Pattern { kind, regex: compiled(text), digits_min: 0 }
+    Pattern { kind, search: Search::new(text), digits_min: 0 }
 }
 
 /// A code of three digits or more behind one of `cues`.
 fn code(kind: Kind, cues: &str) -> Pattern {
-    let regex = compiled(&format!(r"(?i)\b(?:{cues})\b{LINK}{CODE}"));
-    Pattern { kind, regex, digits_min: 3 }
+    let search = Search::new(&format!(r"(?i)\b(?:{cues})\b{LINK}{CODE}"));
+    Pattern { kind, search, digits_min: 3 }
 }
 
 fn numbers() -> Vec<Pattern> {
@@ -125,7 +118,7 @@ fn contacts() -> Vec<Pattern> {
         ),
         Pattern {
             kind: Kind::Phone,
-            regex: compiled(r"\+[0-9]{1,3}(?:[ .\-]?\(?[0-9]{1,4}\)?){2,5}\b"),
+            search: Search::new(r"\+[0-9]{1,3}(?:[ .\-]?\(?[0-9]{1,4}\)?){2,5}\b"),
             digits_min: 8,
         },
         pattern(Kind::Phone, r"\b[0-9]{3}-[0-9]{4}\b"),
@@ -228,14 +221,18 @@ fn others() -> Vec<Pattern> {
         // With its cue, which people take for a part of the number.
         Pattern {
             kind: Kind::Other,
-            regex: compiled(&format!(
+            search: Search::new(&format!(
                 r"(?i)\b(?:patient|pt|case|study|visit|encounter)\s?(?:id\b|#)[\s:#]*{}",
                 CODE.replace("?P<id>", "?:")
             )),
             digits_min: 3,
         },
         // A vehicle's number: seventeen signs without I, O and Q.
-        Pattern { kind: Kind::Other, regex: compiled(r"\b[A-HJ-NPR-Z0-9]{17}\b"), digits_min: 5 },
+        Pattern {
+            kind: Kind::Other,
+            search: Search::new(r"\b[A-HJ-NPR-Z0-9]{17}\b"),
+            digits_min: 5,
+        },
         pattern(Kind::Other, r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"),
         // A name in a social network.
         pattern(Kind::Other, r"(?:^|[\s(])(?P<id>@[A-Za-z][A-Za-z0-9_.]{2,30}[A-Za-z0-9_])"),

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::dates;
-use super::patterns::{PATTERNS, compiled};
+use super::patterns::PATTERNS;
+use super::search::compiled;
 use crate::config::redaction::IdentifierKind as Kind;
 use crate::types::Span;
 
@@ -23,7 +24,7 @@ pub(super) struct Hit {
 pub(super) fn find(text: &str, kinds: &[Kind]) -> Vec<Hit> {
     let mut hits = Vec::new();
     for pattern in PATTERNS.iter().filter(|pattern| kinds.contains(&pattern.kind)) {
-        for captures in pattern.regex.captures_iter(text) {
+        for captures in pattern.search.captures_iter(text) {
             let Some(place) = captures.name("id").or_else(|| captures.get(0)) else { continue };
             if digits(place.as_str()) < pattern.digits_min {
                 continue;

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use jiff::civil::Date;
 use regex::{Captures, Regex};
 
-use super::super::patterns::compiled;
+use super::super::search::{Search, compiled};
 use super::{Day, Form, Found, MONTHS};
 use crate::types::Span;
 
@@ -52,53 +52,53 @@ const END: &str = r"(?:[^\w/%\-]|-[0-9]+/|$)";
 /// A day without its month.
 const THE_DAY: &str = r"(?i:the)\s+(?:(?:[0-2]?[0-9]|3[01])(?i:st|nd|rd|th)\b|";
 
-static MONTH_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static MONTH_FIRST: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"\b{MONTH}[\s\-]{{0,3}}(?:(?:(?i:the)\s+)?(?:{DAY}|{ORDINAL})(?:{TO_YEAR}{YEAR})?|,?\s*(?:of\s+)?(?P<only>\b(?:1[89]|2[01])[0-9]{{2}}\b|['’][0-9]{{2}}\b))"
     ))
 });
-static DAY_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static DAY_FIRST: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"{DAY}[\s\-]{{0,3}}(?:day\s+)?(?:of\s+)?{MONTH}(?:[\s,\-]{{0,3}}(?P<year>\b(?:1[89]|2[01])?[0-9]{{2}}\b))?"
     ))
 });
-static WORDS_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(r"{ORDINAL}\s+(?i:day\s+)?(?i:of\s+)?{MONTH}(?:{TO_YEAR}{YEAR})?"))
+static WORDS_FIRST: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(r"{ORDINAL}\s+(?i:day\s+)?(?i:of\s+)?{MONTH}(?:{TO_YEAR}{YEAR})?"))
 });
 /// `03MAR2024`, as some systems print it.
-static PACKED: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(
+static PACKED: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(
         r"(?i)\b(?P<day>0?[1-9]|[12][0-9]|3[01])(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?P<year>(?:1[89]|2[01])?[0-9]{2})\b",
     )
 });
-static NUMBERS: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(
+static NUMBERS: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(
         r"\b(?P<first>[0-9]{1,2})\s?(?P<one>[/.\-–])\s?(?P<second>[0-9]{1,2})\s?(?P<two>[/.\-–])\s?(?P<year>(?:1[89]|2[01])[0-9]{2}|[0-9]{2})\b",
     )
 });
-static YEAR_FIRST: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(
+static YEAR_FIRST: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(
         r"\b(?P<year>(?:1[89]|2[01])[0-9]{2})(?:(?P<one>[/.\-])(?P<month>[0-9]{1,2})[/.\-](?P<day>[0-9]{1,2})|(?P<cmonth>0[1-9]|1[0-2])(?P<cday>0[1-9]|[12][0-9]|3[01]))(?:T[0-9:.]+(?:Z|[+\-][0-9:]+)?|\b|(?P<time>[0-9]{4}(?:[0-9]{2})?\b))",
     )
 });
 /// After words that lead to a date.
-static MONTH_DAY: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static MONTH_DAY: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"\b(?i:on|since|dated?|from|until|till|by|dob|born|labs?|imaging|x-?ray|ct|mri|ekg|ecg|echo|admitted|discharged|seen|visit|d/c|through|thru|before|after|starting|started|ending|due)\b\s*:?\s+{MONTH_AND_DAY}{END}"
     ))
 });
 /// After words that lead to a length of time as well ("surgery 5-6 years ago"), with a slash only.
-static MONTH_DAY_SLASH: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static MONTH_DAY_SLASH: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"(?:\b(?i:f/u|follow[\s\-]?up|scheduled|appointment|appt|return(?:ed|s)?|surgery|biopsy|cultures?|scan|colonoscopy|lmp|edd|dos|transferred|extubated|intubated|placed|removed)\b\s*:?\s+|\b{WEEKDAY},?\s+\(?)(?P<id>(?P<first>0?[1-9]|1[0-2])(?P<one>/)(?P<second>0?[1-9]|[12][0-9]|3[01])){END}"
     ))
 });
 /// At the start of a line with a colon or a dash behind.
-static MONTH_DAY_ALONE: LazyLock<Regex> =
-    LazyLock::new(|| compiled(&format!(r"(?m)^[\s\-•*]*{MONTH_AND_DAY}\s*(?::|[\-–]\s)")));
+static MONTH_DAY_ALONE: LazyLock<Search> =
+    LazyLock::new(|| Search::new(&format!(r"(?m)^[\s\-•*]*{MONTH_AND_DAY}\s*(?::|[\-–]\s)")));
 /// Between parentheses, where it is no grade of strength and no score out of ten.
-static MONTH_DAY_INSIDE: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(r"\((?P<id>(?P<first>0?[1-9]|1[0-2])(?P<one>/)(?P<second>1[3-9]|2[0-9]|3[01]))\)")
+static MONTH_DAY_INSIDE: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(r"\((?P<id>(?P<first>0?[1-9]|1[0-2])(?P<one>/)(?P<second>1[3-9]|2[0-9]|3[01]))\)")
 });
 /// Another one behind a month and a day.
 static MONTH_DAY_NEXT: LazyLock<Regex> = LazyLock::new(|| {
@@ -106,27 +106,27 @@ static MONTH_DAY_NEXT: LazyLock<Regex> = LazyLock::new(|| {
         r"\A\s*(?:[,&\-–]|(?i:and|to|through|thru|or)\b)(?:\s*(?i:and)\b)?\s*{MONTH_AND_DAY}{END}"
     ))
 });
-static MONTH_YEAR: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(r"\b(?P<first>0?[1-9]|1[0-2])(?P<one>[/\-])(?P<year>(?:19|20)[0-9]{2})\b")
+static MONTH_YEAR: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(r"\b(?P<first>0?[1-9]|1[0-2])(?P<one>[/\-])(?P<year>(?:19|20)[0-9]{2})\b")
 });
 /// A month alone, where the word before leads to a time.
-static MONTH_ALONE: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(
+static MONTH_ALONE: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(
         r"\b(?i:in|since|until|till|last|next|this|early|late|mid|during|by|before|after|from)[\s\-]+(?P<id>(?P<month>January|February|March|April|May|June|July|August|September|October|November|December))\b",
     )
 });
-static DAY_OF_A_MONTH: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static DAY_OF_A_MONTH: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"\b(?P<id>{THE_DAY}{ORDINAL})\s+(?i:(?:day\s+)?of\s+(?:this|that|last|next|the|the\s+same|the\s+following|the\s+previous)\s+month))\b"
     ))
 });
-static DAY_ALONE: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(&format!(
+static DAY_ALONE: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(&format!(
         r"\b(?i:on|since|until|till|by|before|after|from)\s+(?P<id>{THE_DAY}{ORDINAL}))(?:\s*[,.;:)]|\s*$|\s+(?i:she|he|they|we|i|it|patient|pt|at|with|when|because|for|by|in\s+the\s+(?:morning|afternoon|evening))\b)"
     ))
 });
-static HOLIDAY: LazyLock<Regex> = LazyLock::new(|| {
-    compiled(
+static HOLIDAY: LazyLock<Search> = LazyLock::new(|| {
+    Search::new(
         r"\b(?i:christmas(?:\s+(?:eve|day))?|thanksgiving(?:\s+day)?|new\s+year['’]?s(?:\s+(?:eve|day))?|labor\s+day|memorial\s+day|independence\s+day|veterans\s+day|presidents['’]?\s+day|columbus\s+day|halloween|valentine['’]?s\s+day|(?:mother|father)['’]s\s+day|good\s+friday|easter(?:\s+(?:sunday|monday))?|hanukkah|yom\s+kippur|rosh\s+hashanah|passover|ramadan|diwali)(?:,?\s+(?:of\s+)?(?:1[89]|2[01])[0-9]{2})?\b",
     )
 });
