@@ -1,7 +1,9 @@
-//! Both PDF engines on the data sets: what fails, how fast, and how much of the text is found.
+//! Both PDF engines on the data sets: what fails, how fast, and how much of the text is found; on
+//! the contracts poppler's `pdftotext` beside them.
 //!
-//! `cargo bench --bench pdf_engines -- DATA` with `SLUICE_PDFIUM_PATH` set; DATA holds `cuad` and
-//! `pdf_corpus`. Every file goes through `text::Reader`, child process and all.
+//! `cargo bench --bench pdf_engines -- DATA` with `SLUICE_PDFIUM_PATH` set and poppler-utils on the
+//! path; DATA holds `cuad` and `pdf_corpus`. For the engines every file goes through
+//! `text::Reader`, child process and all; `pdftotext` is started for each file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use sluice::config::pipeline::{PdfEngine, TextLimits};
 use sluice::config::settings::Sandbox;
 use sluice::text::{Launch, Reader, engine_version};
-use sluice::types::{Digest, Document, MediaType, Sensitive, Text};
+use sluice::types::{Digest, Document, MediaType, Sensitive};
 
 /// How often each word occurs.
 type Words = BTreeMap<String, usize>;
@@ -34,8 +36,17 @@ fn main() -> Result<()> {
         let limits = TextLimits { pdf_engine, text_chars_min: 1, ..TextLimits::default() };
         let version = engine_version(&launch, &limits)?;
         print_line(&format!("{version}: {}", endings(&launch, &limits, &corpus)?));
-        print_line(&format!("{version}: {}", contract_run(&launch, &limits, &contracts, &texts)?));
+        let mut reader = Reader::new(launch.clone());
+        let read = |file: &Path| {
+            let document = document(file)?;
+            let start = Instant::now();
+            let ending = reader.text(&document, &limits)?;
+            let read = ending.map(|text| (text.as_str().to_owned(), text.pages().len()));
+            Ok((start.elapsed(), read.map_err(|reject| reject.code.to_string())))
+        };
+        print_line(&format!("{version}: {}", contract_run(read, &contracts, &texts)?));
     }
+    print_line(&format!("pdftotext: {}", contract_run(by_poppler, &contracts, &texts)?));
     Ok(())
 }
 
@@ -58,31 +69,46 @@ fn endings(launch: &Launch, limits: &TextLimits, files: &[PathBuf]) -> Result<St
     Ok(format!("{} files of pdf_corpus: {endings:?}", files.len()))
 }
 
+/// How long it took, and the text of a file and its pages, or why there is none.
+type Reading = (Duration, std::result::Result<(String, usize), String>);
+
+/// By poppler's program, whose pages end with a form feed.
+fn by_poppler(file: &Path) -> Result<Reading> {
+    let start = Instant::now();
+    let output = Command::new("pdftotext").arg(file).arg("-").output();
+    let output = output.context("starting pdftotext, of the package poppler-utils")?;
+    let elapsed = start.elapsed();
+    if !output.status.success() {
+        return Ok((elapsed, Err(output.status.to_string())));
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let pages = text.matches('\u{c}').count();
+    Ok((elapsed, Ok((text, pages))))
+}
+
 /// How fast the contracts are read, and how many of their published words are in the PDF's text.
 fn contract_run(
-    launch: &Launch,
-    limits: &TextLimits,
+    mut read: impl FnMut(&Path) -> Result<Reading>,
     files: &[PathBuf],
     texts: &BTreeMap<String, Words>,
 ) -> Result<String> {
-    let mut reader = Reader::new(launch.clone());
     let (mut elapsed, mut pages) = (Duration::ZERO, 0);
     let (mut found, mut wanted, mut lowest) = (0, 0, (1.0, String::new()));
     let mut failed = Vec::new();
     for file in files {
-        let document = document(file)?;
-        let start = Instant::now();
-        let ending = reader.text(&document, limits)?;
-        elapsed += start.elapsed();
+        let (time, ending) = read(file)?;
+        elapsed += time;
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = match ending {
-            Ok(text) => text,
-            Err(reject) => {
-                failed.push(format!("{name}: {}", reject.code));
+            Ok((text, count)) => {
+                pages += count;
+                text
+            }
+            Err(why) => {
+                failed.push(format!("{name}: {why}"));
                 continue;
             }
         };
-        pages += text.pages().len();
         let published = texts.get(&name).with_context(|| format!("finding the text of {name}"))?;
         let (hits, all) = recall(published, &text);
         found += hits;
@@ -105,8 +131,8 @@ fn contract_run(
 
 /// Words of the published text that the PDF's text has too, and all of them, each counted as often
 /// as it occurs.
-fn recall(published: &Words, text: &Text) -> (usize, usize) {
-    let got = words(text.as_str());
+fn recall(published: &Words, text: &str) -> (usize, usize) {
+    let got = words(text);
     let hits = published.iter().map(|(word, count)| got.get(word).unwrap_or(&0).min(count)).sum();
     (hits, published.values().sum())
 }

@@ -72,6 +72,10 @@ fn rooms(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("document");
     group.throughput(Throughput::Bytes(bytes));
     let chunker = made(Chunker::load(&flow.bundle, true));
+    let tokenizer = tokenizers::Tokenizer::from_file(&flow.bundle.tokenizer_path).expect("a file");
+    group.bench_function("tokenizer alone", |bench| {
+        bench.iter(|| tokenizer.encode(black_box(text.as_str()), false).expect("tokens").len());
+    });
     let cut = || accepted(chunker.chunk(black_box(&text), usize::MAX));
     group.bench_function("chunk", |bench| bench.iter(cut));
     let plan = made(plan(&flow));
