@@ -18,6 +18,8 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 pub struct Usage {
     /// User and system time.
     pub cpu_seconds: f64,
+    /// The same of all that ran on this machine meanwhile: the broker and this bench, too.
+    pub machine_cpu_seconds: f64,
     /// Most resident bytes at once.
     pub peak_bytes: u64,
     /// Those of the children alone, at most.
@@ -28,6 +30,7 @@ pub struct Usage {
 pub struct Watch {
     pid: u32,
     cpu_before: f64,
+    machine_cpu_before: f64,
     is_done: Arc<AtomicBool>,
     thread: JoinHandle<(u64, u64)>,
 }
@@ -48,16 +51,27 @@ impl Watch {
             }
             (peak, children_peak)
         });
-        Self { pid, cpu_before: cpu_seconds(pid), is_done, thread }
+        let (cpu_before, machine_cpu_before) = (cpu_seconds(pid), machine_cpu_seconds());
+        Self { pid, cpu_before, machine_cpu_before, is_done, thread }
     }
 
     /// What it used since; the process must still live.
     pub fn end(self) -> Usage {
         let cpu_seconds = cpu_seconds(self.pid) - self.cpu_before;
+        let machine_cpu_seconds = machine_cpu_seconds() - self.machine_cpu_before;
         self.is_done.store(true, Ordering::Relaxed);
         let (peak_bytes, children_peak_bytes) = self.thread.join().unwrap();
-        Usage { cpu_seconds, peak_bytes, children_peak_bytes }
+        Usage { cpu_seconds, machine_cpu_seconds, peak_bytes, children_peak_bytes }
     }
+}
+
+/// Of all cores, since the machine started; neither idle nor taken by other machines.
+fn machine_cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let fields: Vec<f64> =
+        stat.lines().next().unwrap().split_whitespace().skip(1).flat_map(str::parse).collect();
+    // user, nice, system; idle and iowait are none; irq, softirq.
+    (fields[..3].iter().sum::<f64>() + fields[5..7].iter().sum::<f64>()) / TICKS
 }
 
 /// Of the process, of the children that it has, and of those that it has waited for.
