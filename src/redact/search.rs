@@ -1,7 +1,7 @@
 //! `text -> what a pattern finds in it`, at the cost of a glance where there is nothing.
 //!
 //! The crate `regex` knows `\b` of letters beyond ASCII in its slow engines only: one typographic
-//! apostrophe, and every search of that text takes thirty times as long. Without its `\b` a pattern
+//! apostrophe, and every search of that text takes many times as long. Without its `\b` a pattern
 //! finds all that it finds with them and more, by the fast engine; where that is nothing, which is
 //! the rule, the slow one has nothing to look for.
 

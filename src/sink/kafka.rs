@@ -129,7 +129,6 @@ impl Kafka {
             let due = |wait: Duration| wait.saturating_sub(last.elapsed());
             let is_full = |in_flight: InFlight| in_flight.settled_count >= deliveries_max;
             self.ledger.wait(due(wait / EARLY_PART), is_full);
-            // Where nothing is left in work, what has ended waits for nothing.
             self.ledger.wait(due(wait), |in_flight| is_full(in_flight) || in_flight.has_ended());
             let commit = guard.cut(deliveries_max);
             last = Instant::now();

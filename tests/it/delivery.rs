@@ -6,10 +6,18 @@ use crate::support::checker::Kind;
 use crate::support::dice::Dice;
 use crate::support::flow::{Flow, json, short_contract};
 use crate::support::kafka::{self, Input};
-use crate::support::process::was_killed;
+use crate::support::process::{Process, was_killed};
+use crate::support::wait_for;
 
 /// Long enough for a model to load and a group to settle on a busy machine.
 const LONG: Duration = Duration::from_mins(3);
+
+/// Waits until the worker has partitions.
+fn await_assigned(worker: &Process) {
+    wait_for("an assignment", LONG, || {
+        worker.stderr().contains("partitions assigned").then_some(())
+    });
+}
 
 #[test]
 fn killed_ten_times_and_joined_by_another_no_part_is_lost_or_doubled() {
@@ -76,9 +84,7 @@ fn partitions_that_were_paused_through_a_rebalance_go_on() {
         let mut stays = flow.worker("a", &args);
         flow.wait_for(1, &mut stays, LONG);
         let mut leaves = flow.worker("b", &args);
-        crate::support::wait_for("an assignment of the second worker", LONG, || {
-            leaves.stderr().contains("partitions assigned").then_some(())
-        });
+        await_assigned(&leaves);
         leaves.sigterm();
         assert!(leaves.wait(LONG).success(), "{}", leaves.tail());
         flow.wait_for(inputs.len(), &mut stays, LONG);
@@ -91,9 +97,7 @@ fn what_has_ended_does_not_wait_out_the_interval_where_nothing_is_left_in_work()
     let flow =
         Flow::new(1, "delivery:\n  commit_interval_ms: 30000\n  transaction_timeout_ms: 45000\n");
     let mut worker = flow.worker("a", &[]);
-    crate::support::wait_for("an assignment", LONG, || {
-        worker.stderr().contains("partitions assigned").then_some(())
-    });
+    await_assigned(&worker);
     let inputs = [short_contract(0)];
     let positions = kafka::produce(&flow.input, &inputs);
     // A fifth of the interval is 6 s.
@@ -126,7 +130,7 @@ fn a_second_worker_of_the_same_instance_fences_the_first_which_says_so_and_exits
     let mut first = flow.worker("same", &[]);
     flow.wait_for(1, &mut first, LONG);
     let mut second = flow.worker("same", &[]);
-    crate::support::wait_for("a second worker", LONG, || {
+    wait_for("a second worker", LONG, || {
         second.logs().iter().any(|line| line["message"] == "running").then_some(())
     });
     // Whoever holds the partition now meets more work; the first one is fenced as it commits, or
