@@ -1,7 +1,8 @@
 """Writes the ONNX model: float32 or int8, from a training checkpoint.
 
-The graph is laid out by hand with ONNX Runtime's fused operators (Attention, skip layer norm,
-bias GELU), the same ones its BERT optimizer would put in place, so no exporter is involved.
+The graph is laid out by hand, so no exporter is involved. Attention and GELU are ONNX Runtime's
+own operators. A product's bias stands right behind it, where ONNX Runtime takes both as one; sum
+and layer norm stay apart, since its kernel for both at once is the slower one on a processor.
 """
 
 import argparse
@@ -57,18 +58,22 @@ def embed(g, state, tokens_max, eps):
                  "embedding_norm", axis=-1, epsilon=eps)
 
 
-def dense(g, state, x, name, loud=None):
-    """The product; with `loud`, those channels of `x` apart from the others, see `loud.py`."""
+def dense(g, state, x, name, loud=None, output=None):
+    """The product plus its bias; with `loud`, those channels of `x` apart from the others, see
+    `loud.py`."""
     weight = np.ascontiguousarray(state[f"{name}.weight"].T)
+    bias, output = g.weight(f"{name}.bias", state[f"{name}.bias"]), output or f"{name}.sum"
     if loud is None:
-        return g.add("MatMul", [x, g.weight(f"{name}.weight", weight)], f"{name}.product")
+        product = g.add("MatMul", [x, g.weight(f"{name}.weight", weight)], f"{name}.product")
+        return g.add("Add", [product, bias], output)
     quiet = np.ones(len(weight), np.float32)
     quiet[loud] = 0.0
     few = g.add("Gather", [x, g.weight(f"{name}.loud", np.array(loud, np.int64))], f"{name}.loud_x", axis=2)
     few = g.add("MatMul", [few, g.weight(f"{name}.loud_weight", weight[loud])], f"{name}.{LOUD}")
     rest = g.add("Mul", [x, g.weight(f"{name}.quiet", quiet)], f"{name}.quiet_x")
     rest = g.add("MatMul", [rest, g.weight(f"{name}.weight", weight)], f"{name}.quiet_product")
-    return g.add("Add", [rest, few], f"{name}.product")
+    rest = g.add("Add", [rest, bias], f"{name}.quiet_sum")
+    return g.add("Add", [rest, few], output)
 
 
 def encode(g, state, config, tokens_max, loud=None):
@@ -78,22 +83,20 @@ def encode(g, state, config, tokens_max, loud=None):
     x = embed(g, state, tokens_max, eps)
     mask = g.add("Cast", ["attention_mask"], "mask", to=TensorProto.INT32)
 
-    def vector(name):
-        return g.weight(name, state[name])
+    def normed(x, y, name):
+        both = g.add("Add", [x, y], f"{name}.both")
+        scale, bias = (g.weight(f"{name}.{part}", state[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return g.add("LayerNormalization", [both, scale, bias], name, axis=-1, epsilon=eps)
 
     for i in range(sum(name.endswith(".qkv.bias") for name in state)):
         p = f"layers.{i}."
         context = g.add("Attention",
-                        [x, g.weight(f"{p}qkv.weight", state[f"{p}qkv.weight"].T), vector(f"{p}qkv.bias"), mask],
+                        [x, g.weight(f"{p}qkv.weight", state[f"{p}qkv.weight"].T),
+                         g.weight(f"{p}qkv.bias", state[f"{p}qkv.bias"]), mask],
                         f"{p}attention", FUSED, num_heads=config["num_attention_heads"])
-        context = dense(g, state, context, f"{p}attention_out")
-        x = g.add("SkipLayerNormalization",
-                  [context, x, vector(f"{p}attention_norm.weight"), vector(f"{p}attention_norm.bias"),
-                   vector(f"{p}attention_out.bias")], f"{p}attention_norm", FUSED, epsilon=eps)
-        y = g.add("BiasGelu", [dense(g, state, x, f"{p}inner", loud.get(f"{p}inner")), vector(f"{p}inner.bias")], f"{p}gelu", FUSED)
-        x = g.add("SkipLayerNormalization",
-                  [dense(g, state, y, f"{p}outer", loud.get(f"{p}outer")), x, vector(f"{p}outer_norm.weight"), vector(f"{p}outer_norm.bias"),
-                   vector(f"{p}outer.bias")], f"{p}outer_norm", FUSED, epsilon=eps)
+        x = normed(dense(g, state, context, f"{p}attention_out"), x, f"{p}attention_norm")
+        y = g.add("Gelu", [dense(g, state, x, f"{p}inner", loud.get(f"{p}inner"))], f"{p}gelu", FUSED)
+        x = normed(dense(g, state, y, f"{p}outer", loud.get(f"{p}outer")), x, f"{p}outer_norm")
     return x
 
 
@@ -112,7 +115,7 @@ def build(state, config, n_labels, tokens_max):
     g = Graph()
     state = {name: tensor.float().numpy() for name, tensor in state.items()}
     x = encode(g, state, config, tokens_max)
-    g.add("Add", [dense(g, state, x, "head"), g.weight("head.bias", state["head.bias"])], "logits")
+    dense(g, state, x, "head", output="logits")
     return finish(g, {"logits": ["batch", "tokens", n_labels]})
 
 

@@ -93,8 +93,10 @@ def float_products(model):
             model.replace([node], [new])
             continue
         if node.op_type == "MatMulIntegerToFloat":
-            new = helper.make_node("MatMul", [source[node.input[0]], name], list(node.output), name=node.output[0])
-            model.replace([node], [new])
+            product, bias = f"{node.output[0]}_without_bias", node.input[6]
+            model.replace([node], [
+                helper.make_node("MatMul", [source[node.input[0]], name], [product], name=product),
+                helper.make_node("Add", [product, bias], list(node.output), name=node.output[0])])
             continue
         cast = next(other for other in model.nodes if node.output[0] in other.input)
         scaled = next(other for other in model.nodes if cast.output[0] in other.input)
@@ -112,17 +114,19 @@ def float_loud(model):
         weight = model.weights[f"{name}.weight"].copy()
         weight[loud] = model.weights.pop(f"{name}.loud_weight")
         model.weights[f"{name}.weight"] = weight
-        both, channels = model.maker(f"{name}.product"), model.maker(f"{name}.loud_x")
-        parts = [model.maker(f"{name}.{part}") for part in ("quiet_x", "loud_product", "quiet_product")]
-        new = helper.make_node("MatMul", [channels.input[0], f"{name}.weight"], [f"{name}.product"],
-                               name=f"{name}.product")
+        channels, quiet = model.maker(f"{name}.loud_x"), model.maker(f"{name}.quiet_sum")
         # With fixed ranges nothing takes the loud channels out before the product.
-        model.replace([node for node in (both, channels, *parts) if node is not None], [new])
+        parts = (channels, quiet, model.maker(quiet.input[0]), *(
+            model.maker(f"{name}.{part}") for part in ("quiet_x", "loud_product", "sum")))
+        product = f"{name}.product"
+        model.replace([node for node in parts if node is not None], [
+            helper.make_node("MatMul", [channels.input[0], f"{name}.weight"], [product], name=product),
+            helper.make_node("Add", [product, f"{name}.bias"], [f"{name}.sum"], name=f"{name}.sum")])
 
 
 def halve(model):
     """float16 from the word vectors to the last layer norm; the heads after it in float32."""
-    last = [node for node in model.nodes if node.op_type == "SkipLayerNormalization"][-1]
+    last = [node for node in model.nodes if node.op_type == "LayerNormalization"][-1]
     end = model.nodes.index(last)
     encoder, heads = model.nodes[: end + 1], model.nodes[end + 1 :]
     of_heads = {value for node in heads for value in node.input}

@@ -73,15 +73,17 @@ class Rewriter:
             "QuantizeLinear", [node.input[0], *node.output[1:]], [node.output[0]], name=node.output[0])
 
     def product(self, node):
-        """Integer product, scales and cast as one node."""
+        """Integer product, cast, scales and bias as one node."""
         cast = self.reader(node.output[0])
         scaled = self.reader(cast.output[0])
         scales = next(self.maker(name) for name in scaled.input if name != cast.output[0])
-        self.gone |= {id(cast), id(scaled), id(scales)}
+        summed = self.reader(scaled.output[0])
+        (bias,) = (name for name in summed.input if name != scaled.output[0])
+        self.gone |= {id(cast), id(scaled), id(scales), id(summed)}
         a, b, a_zero, b_zero = node.input
         self.new[id(node)] = helper.make_node(
-            "MatMulIntegerToFloat", [a, b, *scales.input, a_zero, b_zero], [scaled.output[0]],
-            name=scaled.output[0], domain=FUSED)
+            "MatMulIntegerToFloat", [a, b, *scales.input, a_zero, b_zero, bias], [summed.output[0]],
+            name=summed.output[0], domain=FUSED)
 
     def maker(self, name):
         return next(node for node in self.graph.node if name in node.output)

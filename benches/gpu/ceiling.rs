@@ -8,6 +8,7 @@ use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use sluice::config::settings::Device;
+use sluice::infer::SLOW_ON_CPU;
 
 use crate::{Corpus, raw};
 
@@ -76,7 +77,7 @@ fn open(environment: &Environment, model: &[u8], device: Device) -> Session {
     };
     let builder = builder.with_execution_providers([provider.error_on_failure()]).unwrap();
     let builder = match device {
-        Device::Cpu => builder,
+        Device::Cpu => builder.with_config_entry(SLOW_ON_CPU.0, SLOW_ON_CPU.1).unwrap(),
         Device::Cuda => builder.with_disable_cpu_fallback().unwrap(),
     };
     let mut builder = builder;

@@ -70,6 +70,7 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("optimization.disable_specified_optimizers", "SkipLayerNormFusion")
         self.session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
         self.decoder = decoding.Decoder(self.bundle)
 

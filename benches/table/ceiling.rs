@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
+use sluice::infer::SLOW_ON_CPU;
 
 use crate::raw;
 use crate::support::env;
@@ -123,6 +124,8 @@ fn open(windows: &Windows, configuration: &Configuration) -> Session {
     Session::builder(environment)
         .unwrap()
         .with_optimization_level(GraphOptimizationLevel::All)
+        .unwrap()
+        .with_config_entry(SLOW_ON_CPU.0, SLOW_ON_CPU.1)
         .unwrap()
         .with_intra_threads(configuration.threads_each)
         .unwrap()

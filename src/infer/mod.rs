@@ -27,4 +27,4 @@ pub use policy::{Policy, Shape};
 pub use pool::{Engine, Handle, Pool, Setup, blank};
 pub use processor::cpu_class;
 pub use scores::{Candidate, Decoded, decode, findings};
-pub use session::{RowScores, RunError, Runtime, Session};
+pub use session::{RowScores, RunError, Runtime, SLOW_ON_CPU, Session};

@@ -340,6 +340,12 @@ fn host(session: &ort::session::Session, device: Device) -> Result<Allocator, or
     Allocator::new(session, memory)
 }
 
+/// ONNX Runtime's key for what graph optimisation leaves undone, and what: on the processor its one
+/// kernel for a sum and the layer norm behind it takes several times as long as its two for each
+/// of them, and a fifth of all the time of a small encoder (1.31 and 1.32, `benches/README.md`).
+pub const SLOW_ON_CPU: (&str, &str) =
+    ("optimization.disable_specified_optimizers", "SkipLayerNormFusion");
+
 /// How sessions run. The level of graph optimisation is named, not left to a default, since it
 /// changes bits. One thread a session: many windows side by side use the cores better than one
 /// window spread over them, and sums do not depend on how work was split. The arena is kept, and
@@ -359,7 +365,9 @@ fn builder(runtime: &Runtime, device: Device) -> Result<SessionBuilder, ort::Err
     Ok(match device {
         Device::Cpu => {
             let cpu = ort::ep::CPU::default().with_arena_allocator(true).build();
-            builder.with_execution_providers([cpu.error_on_failure()])?
+            builder
+                .with_config_entry(SLOW_ON_CPU.0, SLOW_ON_CPU.1)?
+                .with_execution_providers([cpu.error_on_failure()])?
         }
         // ONNX Runtime adds the processor to every list of providers, and gives it each node that
         // the card has no kernel for. This option makes such a node an error; the processor must
@@ -383,4 +391,34 @@ fn cuda() -> ExecutionProviderDispatch {
         .with_skip_layer_norm_strict_mode(true)
         .build()
         .error_on_failure()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The option is a name in a text: an ONNX Runtime that knows it no more would say nothing.
+    #[test]
+    fn on_the_processor_a_sum_and_the_layer_norm_behind_it_stay_two() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let library = root.join(".runtime/lib/libonnxruntime.so");
+        let runtime = Runtime::load(&library).map_err(|fault| fault.chain()).unwrap();
+        let model = std::fs::read(root.join("models/support-tickets/model.onnx")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let is_one = |builder: SessionBuilder, name: &str| {
+            let path = folder.path().join(name);
+            builder
+                .with_optimized_model_path(&path)
+                .unwrap()
+                .commit_from_memory(&model)
+                .map(drop)
+                .unwrap();
+            let optimised = std::fs::read(path).unwrap();
+            Regex::new("SkipLayerNormalization").unwrap().is_match(&optimised)
+        };
+        let as_built = || builder(&runtime, Device::Cpu).unwrap();
+        assert!(!is_one(as_built(), "without"));
+        let unless_told = as_built().with_config_entry(SLOW_ON_CPU.0, "").unwrap();
+        assert!(is_one(unless_told, "with"), "nothing is left to be told");
+    }
 }

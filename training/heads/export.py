@@ -34,8 +34,7 @@ def build(state, config, tokens_max, loud=None):
     outputs = {}
     for name, source, output in (("head", lambda: x, "logits"), ("classes", lambda: pool(g, x), "classes")):
         if f"{name}.bias" in state:
-            product = dense(g, state, source(), name)
-            g.add("Add", [product, g.weight(f"{name}.bias", state[f"{name}.bias"])], output)
+            dense(g, state, source(), name, output=output)
             width = len(state[f"{name}.bias"])
             outputs[output] = ["batch", "tokens", width] if output == "logits" else ["batch", width]
     return finish(g, outputs)
