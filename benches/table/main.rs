@@ -97,7 +97,9 @@ fn asked() -> Asked {
 fn main() {
     let asked = asked();
     if matches!(asked.what, What::Bare) {
-        return bare::tell(&bare::workload(), asked.rounds);
+        let workload = bare::workload();
+        run::warm_broker(&workload);
+        return bare::tell(&workload, asked.rounds);
     }
     let is_asked =
         |workload: &Workload| asked.only.as_ref().is_none_or(|only| workload.name == *only);
@@ -118,6 +120,7 @@ fn tell(workload: &Workload, asked: &Asked) {
         windows.tokens(),
         windows.rows.len()
     );
+    run::warm_broker(workload);
     if matches!(asked.what, What::Guarantee) {
         return pairs::tell_guarantee(workload, asked.rounds);
     }

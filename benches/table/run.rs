@@ -38,6 +38,15 @@ pub fn worker(workload: &Workload, extra: &str, args: &[&str]) -> Run {
     run(workload, extra, args, |_| ())
 }
 
+/// Has the broker do once what is measured next: a Java that has just started compiles meanwhile, and would slow the first round.
+pub fn warm_broker(workload: &Workload) {
+    println!(
+        "{}: a run before all, to warm the broker, {:.1} s",
+        workload.name,
+        worker(workload, "", &[]).seconds
+    );
+}
+
 /// Bytes of a review of the first message, and that no other outcome came of it.
 pub fn review_bytes(workload: &Workload) -> usize {
     let flow = Flow::shipped(workload.pipeline, PARTITIONS, None, "");
