@@ -33,7 +33,7 @@ impl Library {
 }
 
 /// The file of `library`: the one that is `given`, else in `lib` beside the executable, else in
-/// `lib` one folder above it.
+/// `lib` one folder above it, else where `make runtime` puts it in a checkout, two folders above.
 pub(super) fn find(library: Library, given: Option<&Path>) -> Result<PathBuf, SettingsError> {
     let executable = std::env::current_exe().ok();
     find_beside(library, given, executable.as_deref())
@@ -52,12 +52,10 @@ fn find_beside(
         return Err(SettingsError::new(library.setting(), problem));
     }
     let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", library.stem());
-    let home = executable.and_then(Path::parent);
-    let places: Vec<_> = home
-        .into_iter()
-        .flat_map(|home| [Some(home), home.parent()])
-        .flatten()
-        .map(|folder| folder.join("lib").join(&name))
+    let above = executable.into_iter().flat_map(|path| path.ancestors().skip(1));
+    let places: Vec<_> = above
+        .zip(["lib", "lib", ".runtime/lib"])
+        .map(|(folder, place)| folder.join(place).join(&name))
         .collect();
     if let Some(path) = places.iter().find(|path| path.is_file()) {
         return Ok(path.clone());
@@ -131,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_lib_beside_the_executable_comes_before_the_one_above() {
+    fn the_nearest_place_above_the_executable_wins() {
         let root = tempfile::tempdir().unwrap();
-        let executable = root.path().join("bin/sluice");
+        let executable = root.path().join("target/release/sluice");
         let name = format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}");
         let find = || find_beside(Library::OnnxRuntime, None, Some(&executable));
         assert!(find().unwrap_err().to_string().starts_with("--onnxruntime (ORT_DYLIB_PATH): "));
-        for folder in ["lib", "bin/lib"] {
+        for folder in [".runtime/lib", "target/lib", "target/release/lib"] {
             let folder = root.path().join(folder);
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(folder.join(&name), "").unwrap();

@@ -215,10 +215,10 @@ pub struct Compute {
     /// calls
     #[arg(long, env = "SLUICE_TEXT_SANDBOX", value_enum, default_value_t)]
     pub text_sandbox: Sandbox,
-    /// Shared library of ONNX Runtime [default: in `lib` beside the executable or above]
+    /// Shared library of ONNX Runtime [default: in `lib` beside the executable or above, or of `make runtime`]
     #[arg(long, env = "ORT_DYLIB_PATH", value_name = "FILE")]
     pub onnxruntime: Option<PathBuf>,
-    /// Shared library `PDFium` [default: in `lib` beside the executable or above]
+    /// Shared library `PDFium` [default: in `lib` beside the executable or above, or of `make runtime`]
     #[arg(long, env = "SLUICE_PDFIUM_PATH", value_name = "FILE")]
     pub pdfium: Option<PathBuf>,
 }

@@ -133,11 +133,11 @@ reject_codes! {
     /// Likely cause: a bundle of documents, or a page tree made to harm.
     /// What to do: split the document, or raise the limit.
     PdfPagesTooMany = "PDF_PAGES_TOO_MANY";
-    /// The record is larger than the record topic takes, or the outcomes of the parts of one delivery
+    /// The record is larger than `output.message_bytes_max`, or the outcomes of the parts of one delivery
     /// are larger together than `limits.in_flight_outcome_bytes_max`.
     /// Likely cause: a very long document with very many findings, or very many parts in one message.
-    /// What to do: raise `max.message.bytes` of the topic and of the producer, send fewer parts in one
-    /// message, or raise the limit that the detail names; then publish again.
+    /// What to do: raise the limit that the detail names, and with `output.message_bytes_max` also
+    /// `max.message.bytes` of the topics; or send fewer parts in one message. Then publish again.
     RecordTooLarge = "RECORD_TOO_LARGE";
     /// The record cannot be written under the output schema.
     /// Likely cause: a number out of the range of its column's type, or a bug. The worker went on

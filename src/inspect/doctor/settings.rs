@@ -40,8 +40,8 @@ fn message_bytes(look: &Look<'_>, topic: &str, configs: &Configs) -> Option<Diag
     is_small.then(|| {
         Diagnosis::error("MESSAGE_BYTES", topic)
             .seen(format!(
-                "max.message.bytes is {limit}, below `output.message_bytes_max` of {wanted}: an \
-                 outcome between the two ends the worker"
+                "max.message.bytes is {limit}, below `output.message_bytes_max` of {wanted}: the \
+                 flow waits at an outcome between the two"
             ))
             .remedy(format!(
                 "{}; or lower `output.message_bytes_max` in pipeline.yaml",
