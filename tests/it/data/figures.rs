@@ -22,10 +22,7 @@ fn contracts_give_the_figures_of_their_card_and_their_originals_do_too() {
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     for split in ["dev", "test"] {
         let data = folder().join(format!("cuad/{split}.jsonl.gz"));
-        // The 40 originals belong to both splits; each is measured on its own records.
-        let originals = folder().join("cuad/pdf").display().to_string();
-        let report = evaluate(&data, &["--pdf", &originals]).unwrap();
-        let report = serde_json::to_value(report).unwrap();
+        let report = serde_json::to_value(evaluate(&data, &[]).unwrap()).unwrap();
         let metrics = manifest["metrics"][split].as_object().unwrap();
         let mut compared_count = 0;
         for (name, card) in metrics {
@@ -42,6 +39,10 @@ fn contracts_give_the_figures_of_their_card_and_their_originals_do_too() {
             }
         }
         assert!(compared_count >= 8, "{split}: the card gives {compared_count} figures only");
+        // With `--pdf` both texts are measured on the records alone that have an original.
+        let originals = folder().join("cuad/pdf").display().to_string();
+        let report = evaluate(&data, &["--pdf", &originals]).unwrap();
+        let report = serde_json::to_value(report).unwrap();
         assert_eq!(report.get("pdf_rejects"), None, "{report}");
         for figure in ["/flag_map", "/span_micro/f1", "/span_aupr_one_to_one"] {
             let of = |kind: &str| report[kind].pointer(figure).and_then(Value::as_f64).unwrap();
