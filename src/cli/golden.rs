@@ -1,16 +1,16 @@
 //! `sluice test DIR`: samples against expected outcomes. Those of a sample with several parts are a
 //! list, in their order.
 //!
-//! Compared are outcome, codes, values and spans exactly, and numbers within a tolerance, since
-//! confidences differ in their last digits between processor classes. Provenance is left out: it
-//! changes with every version, which is its purpose.
+//! Provenance is left out, since it changes with every version, which is its purpose; but for the
+//! instruction class that gave the expectation, by which `likeness` compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
+use super::likeness::{Likeness, differences};
 use super::offline::{KeyFrom, Means, Offline, position};
 use super::{Failure, say};
 use crate::config::media_type_of;
@@ -18,9 +18,8 @@ use crate::config::samples::{Sample, samples};
 use crate::error::{Fault, FaultClass};
 use crate::source::delivery_of_file;
 
-/// Largest difference between two confidences that are taken as equal; see ARCHITECTURE.md on
-/// processor classes.
-const CONFIDENCE_TOLERANCE: f64 = 0.02;
+/// Where the instruction class stands in an expectation, and in provenance.
+const CLASS: &str = "cpu_class";
 /// Differences that are told for one sample.
 const DIFFERENCES_MAX: usize = 10;
 
@@ -65,7 +64,7 @@ fn test_one(dir: &Path, args: &TestArgs) -> Result<usize, Failure> {
         ends.entry(ended.name).or_default().push(actual);
         Ok(())
     })?;
-    let mut failed = 0;
+    let (mut failed, mut close) = (0, BTreeSet::new());
     for sample in &samples {
         let parts = ends.remove(&sample.name).unwrap_or_default();
         let kinds = kinds(&parts);
@@ -74,8 +73,14 @@ fn test_one(dir: &Path, args: &TestArgs) -> Result<usize, Failure> {
             accept(sample, &actual)?;
             continue;
         }
-        let differences = compare(sample, &actual)?;
-        let verdict = if differences.is_empty() { "ok" } else { "FAILED" };
+        let (verdict, differences) = match compare(sample, actual)? {
+            Verdict::Same => ("ok", Vec::new()),
+            Verdict::Close(classes) => {
+                close.insert(classes);
+                ("close", Vec::new())
+            }
+            Verdict::Different(differences) => ("FAILED", differences),
+        };
         failed += usize::from(!differences.is_empty());
         say(&format!("{verdict:6} {} ({kinds})", sample.name))?;
         for line in differences.iter().take(DIFFERENCES_MAX) {
@@ -85,6 +90,11 @@ fn test_one(dir: &Path, args: &TestArgs) -> Result<usize, Failure> {
     if args.accept {
         say(&format!("accepted {} outcomes; review them before you commit", samples.len()))?;
         return Ok(0);
+    }
+    for (accepted, here) in close {
+        say(&format!(
+            "close: equal in all that the model is sure of; accepted on {accepted}, this is {here}"
+        ))?;
     }
     let passed = samples.len() - failed;
     say(&format!("{passed} passed, {failed} failed"))?;
@@ -114,11 +124,16 @@ fn kinds(parts: &[Value]) -> String {
     told.join(", ")
 }
 
-/// Takes out what depends on versions and machines.
+/// Takes out what depends on versions, and keeps the instruction class beside the record.
 fn strip(value: &mut Value) {
-    if let Some(record) = value.get_mut("record").and_then(Value::as_object_mut) {
-        record.remove("provenance");
+    let Some(part) = value.as_object_mut() else { return };
+    if let Some(record) = part.get_mut("record").and_then(Value::as_object_mut) {
         record.remove("record_id");
+        let provenance = record.remove("provenance");
+        if let Some(class) = provenance.and_then(|mut columns| Some(columns.get_mut(CLASS)?.take()))
+        {
+            part.insert(CLASS.to_owned(), class);
+        }
     }
     drop_originals(value);
 }
@@ -147,63 +162,48 @@ fn accept(sample: &Sample, actual: &Value) -> Result<(), Failure> {
     Ok(std::fs::write(&sample.expected, text).map_err(fault)?)
 }
 
-fn compare(sample: &Sample, actual: &Value) -> Result<Vec<String>, Failure> {
+/// How what came of a sample stands to what is expected.
+enum Verdict {
+    Same,
+    /// Alike as outcomes of two instruction classes are: the expectation's and this one's.
+    Close((String, String)),
+    /// Where they differ; never empty.
+    Different(Vec<String>),
+}
+
+fn compare(sample: &Sample, mut actual: Value) -> Result<Verdict, Failure> {
     let file = sample.expected.display();
     let Ok(text) = std::fs::read_to_string(&sample.expected) else {
-        return Ok(vec![format!("`{file}` is missing; run `sluice test --accept` and review it")]);
+        let what = format!("`{file}` is missing; run `sluice test --accept` and review it");
+        return Ok(Verdict::Different(vec![what]));
     };
     let mut expected: Value = serde_json::from_str(&text)
         .map_err(|error| Fault::new(FaultClass::Fatal, format!("reading `{file}`"), error))?;
     drop_originals(&mut expected);
-    let mut differences = Vec::new();
-    differ("", &expected, actual, &mut differences);
-    Ok(differences)
+    let classes = take_class(&mut expected).zip(take_class(&mut actual));
+    let exact = differences(&expected, &actual, Likeness::Exact);
+    Ok(match classes.filter(|(accepted, here)| accepted != here) {
+        _ if exact.is_empty() => Verdict::Same,
+        Some(classes) if differences(&expected, &actual, Likeness::Close).is_empty() => {
+            Verdict::Close(classes)
+        }
+        _ => Verdict::Different(exact),
+    })
 }
 
-/// Notes the paths at which two values differ. The samples are the pipeline's own, so their words
-/// may be shown.
-fn differ(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<String>) {
-    match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => {
-            for (key, value) in expected {
-                let there = actual.get(key).unwrap_or(&Value::Null);
-                differ(&format!("{path}/{key}"), value, there, differences);
-            }
-            for key in actual.keys().filter(|key| !expected.contains_key(*key)) {
-                differences.push(format!("{path}/{key}: not expected"));
-            }
-        }
-        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
-            for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
-                differ(&format!("{path}/{index}"), expected, actual, differences);
-            }
-        }
-        (Value::Number(expected), Value::Number(actual))
-            if expected.is_f64() || actual.is_f64() =>
-        {
-            let distance = expected.as_f64().zip(actual.as_f64()).map(|(a, b)| (a - b).abs());
-            if !distance.is_some_and(|distance| distance <= CONFIDENCE_TOLERANCE) {
-                differences.push(format!("{path}: expected {expected}, got {actual}"));
-            }
-        }
-        _ if expected == actual => {}
-        _ => differences.push(format!("{path}: expected {expected}, got {actual}")),
+/// Takes the instruction class out of an outcome, or of each in a list. One machine made them all.
+fn take_class(value: &mut Value) -> Option<String> {
+    if let Value::Array(parts) = value {
+        return parts.iter_mut().filter_map(take_class).last();
     }
+    value.as_object_mut()?.remove(CLASS)?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::{differ, kinds, whole};
-
-    fn check(expected: &Value, actual: &Value, paths: &[&str]) {
-        let mut differences = Vec::new();
-        differ("", expected, actual, &mut differences);
-        let found: Vec<_> =
-            differences.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
-        assert_eq!(found, paths, "{differences:?}");
-    }
+    use super::{kinds, strip, take_class, whole};
 
     #[test]
     fn several_parts_are_a_list_and_are_counted_by_their_end() {
@@ -218,11 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn values_differ_exactly_and_confidences_beyond_a_tolerance() {
-        check(&json!({"a": 1, "c": 0.5}), &json!({"a": 1, "c": 0.51}), &[]);
-        check(&json!({"c": 0.5}), &json!({"c": 0.53}), &["/c"]);
-        check(&json!({"span": 100}), &json!({"span": 101}), &["/span"]);
-        check(&json!({"a": [1, 2]}), &json!({"a": [1]}), &["/a"]);
-        check(&json!({"a": "x"}), &json!({"b": "x"}), &["/a", "/b"]);
+    fn of_provenance_the_instruction_class_is_kept() {
+        let mut part =
+            json!({"record": {"a": 1, "record_id": 7, "provenance": {"cpu_class": "x", "b": 2}}});
+        strip(&mut part);
+        assert_eq!(part, json!({"cpu_class": "x", "record": {"a": 1}}));
+        let mut parts = json!([{"outcome": "reject"}, part]);
+        assert_eq!(take_class(&mut parts), Some("x".to_owned()));
+        assert_eq!(parts, json!([{"outcome": "reject"}, {"record": {"a": 1}}]));
+        assert_eq!(take_class(&mut parts), None);
     }
 }

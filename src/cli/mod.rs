@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod extract;
 mod golden;
+mod likeness;
 mod new;
 mod offline;
 mod operator;
