@@ -95,8 +95,8 @@ as the typed ones of the data set.
 - The same answer may be stated more than once; annotators marked one place, so repeated
   statements count as errors in these figures and repeated names are reported once.
 - Labels with fewer than 40 training spans are weak: {rare}.
-- The int8 weights have seven bits so that CPUs without VNNI compute the same products; on such a
-  CPU it was not measured.
+- The int8 weights have seven bits so that CPUs without VNNI compute the same products; a single
+  confidence differs there (ARCHITECTURE.md).
 - Contract names, parties and dates are looked for by position and wording of the usual opening;
   Effective Date is the weakest of them.
 """
