@@ -98,9 +98,14 @@ fn free<'a>(expected: &'a Value, actual: &'a Value) -> BTreeSet<&'a str> {
     for side in [expected, actual] {
         let evidence = side.get("evidence").and_then(Value::as_array).into_iter().flatten();
         for item in evidence.filter(|item| least_confidence(item) < SURE) {
-            // Evidence of a column of a list's items has the list's name first.
             let field = item.get("field").and_then(Value::as_str).unwrap_or_default();
-            columns.extend(field.split('.'));
+            columns.extend(match field.split_once('.') {
+                // A clause: its flag has a confidence of its own.
+                Some((column, _)) if side.get(column).is_some() => None,
+                // Evidence in an item of a list has the list's name first.
+                Some((_, column)) => Some(column),
+                None => Some(field),
+            });
         }
         let flag = side.get("confidence").and_then(Value::as_f64);
         if flag.is_some_and(|flag| 1.0 - SURE < flag && flag < SURE) {
@@ -210,5 +215,11 @@ mod tests {
         check(&flag(true, 0.95), &flag(false, 0.9), &["/present"]);
         check(&flag(false, 0.05), &flag(true, 0.05), &["/present"]);
         check(&flag(true, 0.6), &flag(false, 0.4), &["/confidence"]);
+
+        let record = |present: bool| {
+            let evidence = json!({"field": "clauses.law", "confidence": 0.5});
+            json!({"clauses": {"law": flag(present, 0.95)}, "law": present, "evidence": [evidence]})
+        };
+        check(&record(true), &record(false), &["/clauses/law/present", "/law"]);
     }
 }
