@@ -4,9 +4,13 @@
 //! work ends before it. Deliberately ends nothing itself; threads ask, and the worker joins them.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{Fault, FaultClass};
 
 /// Longest time for leaving once work has ended: groups are left, connections closed.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
@@ -121,16 +125,26 @@ impl Shutdown {
     }
 }
 
-/// Waits for SIGTERM or SIGINT and then drains.
-pub async fn on_signal(shutdown: Shutdown) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("draining");
-    shutdown.stop(Stop::Drain);
+/// From now on SIGTERM and SIGINT drain, where before they would have ended the process. To be called
+/// before the first long work of a start, which they may meet.
+pub fn on_signals(shutdown: Shutdown) -> Result<(), Fault> {
+    let fault = |error| Fault::new(FaultClass::Fatal, "taking SIGTERM and SIGINT", error);
+    let runtime = runtime::Builder::new_current_thread().enable_io().build().map_err(fault)?;
+    let context = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    drop(context);
+    // Not joined: it ends with the process.
+    drop(thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        tracing::info!("draining");
+        shutdown.stop(Stop::Drain);
+    }));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use crate::config::{Flow, admin};
 use crate::failpoint;
 use crate::inspect::range::{RangeArgs, output_name};
 use crate::registry::{Client, Endpoint};
+use crate::shutdown::{self, Shutdown};
 use crate::telemetry::{self, Export};
 use crate::types::lift_guard;
 use crate::worker::{self, Reach, Worker};
@@ -47,6 +48,8 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 fn work(args: &RunArgs, export: Option<&Export>) -> Result<(), Failure> {
+    let shutdown = Shutdown::new(args.settings.service.drain_deadline());
+    shutdown::on_signals(shutdown.clone())?;
     failpoint::arm(&planted_faults()?);
     if is_unguarded() {
         lift_guard();
@@ -65,7 +68,7 @@ fn work(args: &RunArgs, export: Option<&Export>) -> Result<(), Failure> {
     let reach = Reach::new(registry, key, &settings.stores);
     let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
     tracing::info!(walls = %base.walls, "text children raise walls");
-    let worker = Worker::start(&settings, token.as_ref(), export, base, engines)?;
+    let worker = Worker::start(shutdown, &settings, token.as_ref(), export, base, engines)?;
     let done = worker.map_or(Ok(()), |worker| {
         let memory = worker.memory();
         tracing::info!(

@@ -3,7 +3,7 @@
 //! Threads of a process: per flow one that polls (source), one that waits for dependencies, one that
 //! finishes and one that commits (sink), and where it takes claims those that fetch documents;
 //! shared by all flows, those that prepare documents, each with a text child of its own, and those
-//! that own an inference session; and one for health and signals.
+//! that own an inference session; one for health and one for signals.
 
 mod again;
 mod agenda;
@@ -43,7 +43,7 @@ use crate::metrics::Metrics;
 use crate::pulse::Monitor;
 use crate::queue::{FairQueue, FlowId};
 use crate::route::Router;
-use crate::shutdown::{self, Shutdown, Stop};
+use crate::shutdown::{Shutdown, Stop};
 use crate::sink;
 use crate::sink::codec::Codec;
 use crate::source;
@@ -75,15 +75,19 @@ pub struct Worker {
 
 impl Worker {
     /// Starts a worker over `engines`; returns once every transactional id is registered and
-    /// every thread runs, and `None` where it was told to stop before. The admin port is open for who
-    /// brings `token`, and without one closed. Metrics go to `export`, too.
+    /// every thread runs, and `None` where `shutdown` told it to stop before. The admin port is open for
+    /// who brings `token`, and without one closed. Metrics go to `export`, too.
     pub fn start(
+        shutdown: Shutdown,
         settings: &Settings,
         token: Option<&Secret>,
         export: Option<&Export>,
         base: Base,
         engines: Vec<Engine>,
     ) -> Result<Option<Self>, Fault> {
+        if shutdown.stopped().is_some() {
+            return Ok(None);
+        }
         let memory = memory_bound(settings, &engines);
         let metrics = Arc::new(Metrics::new(export.and_then(Export::metrics))?);
         for engine in &engines {
@@ -95,7 +99,6 @@ impl Worker {
         let board = Arc::new(Board::default());
         let health = Health::new(engines.len(), Arc::clone(&metrics), Arc::clone(&board));
         let health = Arc::new(health);
-        let shutdown = Shutdown::new(settings.service.drain_deadline());
         let service = &settings.service;
         let router = health::router(Arc::clone(&health));
         let mut ports = vec![Port::bind(service.listen, "--listen", router)?];
@@ -147,11 +150,6 @@ impl Worker {
         self.memory
     }
 
-    /// The switch that stops this worker.
-    pub fn shutdown(&self) -> Shutdown {
-        self.shutdown.clone()
-    }
-
     /// Waits until the worker has stopped, by the deadline of its drain; an error where a flow could
     /// not go on.
     pub fn wait(mut self) -> Result<(), Fault> {
@@ -186,23 +184,20 @@ impl Worker {
         }
     }
 
-    /// Serves the ports, and drains on a signal. The thread is not joined: it ends with the process,
-    /// so that health is told to the last.
+    /// Serves the ports. The thread is not joined: it ends with the process, so that health is told to
+    /// the last.
     fn attend(&self, ports: Vec<Port>) {
-        let shutdown = self.shutdown.clone();
         let attend = move || -> std::io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let serving: tokio::task::JoinSet<_> = ports.into_iter().map(Port::serve).collect();
-                let (ended, served) =
-                    tokio::join!(shutdown::on_signal(shutdown), serving.join_all());
-                served.into_iter().fold(ended, std::io::Result::and)
+                serving.join_all().await.into_iter().collect()
             })
         };
         let shutdown = self.shutdown.clone();
         drop(thread::spawn(move || {
             if let Err(error) = attend() {
-                shutdown.stop(Stop::Fault(format!("serving health and signals: {error}")));
+                shutdown.stop(Stop::Fault(format!("serving health: {error}")));
             }
         }));
     }

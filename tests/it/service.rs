@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::checker::Kind;
-use crate::support::flow::{Flow, contracts, short_contract};
+use crate::support::flow::{Flow, contracts, drain, short_contract};
 use crate::support::{kafka, registry, wait_for};
 
 const LONG: Duration = Duration::from_mins(3);
@@ -41,6 +41,19 @@ fn health_turns_ready_and_metrics_count_what_ended() {
     assert!(!page.contains("Alpha"), "a metric holds document text");
     worker.sigterm();
     assert!(worker.wait(LONG).success(), "{}", worker.tail());
+}
+
+#[test]
+fn a_worker_asked_to_end_while_it_starts_ends_well() {
+    let flow = Flow::new(1, "");
+    wait_for("a signal that meets the start", LONG, || {
+        let mut worker = flow.worker("a", &[]);
+        drain(&worker);
+        assert!(worker.wait(LONG).success(), "{}", worker.tail());
+        let said = worker.stderr();
+        assert!(said.contains("\"draining\"") && said.contains("\"drained\""), "{said}");
+        (!said.contains("\"running\"")).then_some(())
+    });
 }
 
 #[test]

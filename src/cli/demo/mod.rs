@@ -9,7 +9,7 @@ mod outcomes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -22,7 +22,7 @@ use crate::config::samples::{Sample, sample_key, samples};
 use crate::config::settings::{self, Compute, GroupProtocol, LogFormat, Settings};
 use crate::config::stores::Stores;
 use crate::error::{Fault, FaultClass};
-use crate::shutdown::Stop;
+use crate::shutdown::{self, Shutdown, Stop};
 use crate::telemetry;
 use crate::worker::{self, Reach, Worker};
 
@@ -30,6 +30,8 @@ use crate::worker::{self, Reach, Worker};
 const PIPELINES: &str = "pipelines";
 /// Parts of one document that are shown in full; of the others, how they ended.
 const PARTS_SHOWN_MAX: usize = 3;
+/// Longest end of the worker, in milliseconds.
+const DRAIN_DEADLINE_MS: u64 = 10_000;
 
 /// Run the samples of pipelines through an embedded Kafka, and show what comes out.
 #[derive(Args)]
@@ -56,6 +58,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
     flows.iter_mut().for_each(rename_topics);
     let samples = dirs.iter().map(|dir| samples_in(dir)).collect::<Result<Vec<_>, _>>()?;
     let real = args.brokers.as_deref().map(|brokers| worker::connection(&kafka(brokers, true)));
+    // Before there are topics that would be left behind.
+    let shutdown = Shutdown::new(Duration::from_millis(DRAIN_DEADLINE_MS));
+    shutdown::on_signals(shutdown.clone())?;
     let cluster = Cluster::start(real.transpose()?, &flows)?;
     for (flow, samples) in flows.iter().zip(&samples) {
         let topic = &flow.pipeline.input.topic;
@@ -72,10 +77,10 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
         shown.push(Shown { flow, codec, inputs: samples.len(), rows: BTreeMap::new() });
     }
-    let Some(worker) = Worker::start(&settings, None, None, base, engines)? else {
+    let Some(worker) = Worker::start(shutdown.clone(), &settings, None, None, base, engines)?
+    else {
         return cluster.remove();
     };
-    let shutdown = worker.shutdown();
     let is_stopped = || shutdown.stopped().is_some();
     let watched = outcomes::watch(&cluster, &mut shown, &is_stopped);
     shutdown.stop(Stop::Drain);
@@ -153,7 +158,7 @@ fn settings(args: &DemoArgs, cluster: &Cluster) -> Settings {
         compute: args.compute.clone(),
         service: settings::Service {
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-            drain_deadline_ms: 10_000,
+            drain_deadline_ms: DRAIN_DEADLINE_MS,
             admin_listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         },
         logs: logs(args),

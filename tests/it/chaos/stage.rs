@@ -13,7 +13,7 @@ use super::tail::{Place, Tail};
 use crate::support::checker::Report;
 use crate::support::cluster::Cluster;
 use crate::support::dice::Dice;
-use crate::support::flow::Flow;
+use crate::support::flow::{Flow, drain};
 use crate::support::kafka::{self, Input, Receipts};
 use crate::support::process::{Process, was_killed};
 use crate::support::wait_for;
@@ -203,11 +203,10 @@ impl Stage {
         });
     }
 
-    /// SIGTERM: it drains, leaves and ends well. One that only starts would end by the signal.
+    /// SIGTERM: it drains, leaves and ends well.
     pub(super) fn stop_worker(&mut self, name: &str) {
-        self.wait_told(name, "\"running\"");
         let mut worker = self.take_worker(name);
-        worker.sigterm();
+        drain(&worker);
         let status = worker.wait(LONG);
         assert!(status.success(), "`{name}` drained with {status}\n{}", worker.tail());
         assert!(worker.stderr().contains("draining"), "{}", worker.tail());

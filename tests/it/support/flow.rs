@@ -359,7 +359,7 @@ impl Flow {
         inputs: &[Input],
         positions: &[(i32, i64)],
     ) {
-        worker.sigterm();
+        drain(worker);
         assert!(worker.wait(Duration::from_mins(1)).success(), "{}", worker.tail());
         let report = self.check(inputs, positions);
         assert!(report.is_clean(), "{report}");
@@ -386,6 +386,14 @@ impl Flow {
         checker::check_audit(&outcomes, &entries, &mut report);
         report
     }
+}
+
+/// SIGTERM to a worker, however short it lives: one that has not begun would end by the signal.
+pub(crate) fn drain(worker: &Process) {
+    wait_for("the worker to begin", Duration::from_mins(1), || {
+        worker.stderr().contains("\"starting\"").then_some(())
+    });
+    worker.sigterm();
 }
 
 fn outcome(kind: Kind, seen: &Seen) -> Outcome {
