@@ -54,10 +54,10 @@ fn differ(
                 told.push(format!("{path}/{key}: not expected"));
             }
         }
-        (Value::Array(left), Value::Array(right)) if is_close => {
-            differ_as_sets(path, left, right, told);
+        (Value::Array(left), Value::Array(right)) if is_close || left.len() != right.len() => {
+            differ_as_sets(path, left, right, likeness, told);
         }
-        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+        (Value::Array(left), Value::Array(right)) => {
             for (index, (expected, actual)) in left.iter().zip(right).enumerate() {
                 differ(&format!("{path}/{index}"), expected, actual, likeness, told);
             }
@@ -74,18 +74,26 @@ fn differ(
     }
 }
 
-/// Pairs items that are alike, from left to right; what stays alone must be unsure.
-fn differ_as_sets(path: &str, left: &[Value], right: &[Value], told: &mut Vec<String>) {
+/// Pairs items that are alike, from left to right. From class to class, what stays alone must be
+/// unsure; within one, nothing may.
+fn differ_as_sets(
+    path: &str,
+    left: &[Value],
+    right: &[Value],
+    likeness: Likeness,
+    told: &mut Vec<String>,
+) {
+    let may_be_alone = |item: &Value| likeness == Likeness::Close && least_confidence(item) < SURE;
     let mut alone: Vec<_> = right.iter().collect();
     for (index, item) in left.iter().enumerate() {
-        let alike = |other: &&Value| differences(item, other, Likeness::Close).is_empty();
+        let alike = |other: &&Value| differences(item, other, likeness).is_empty();
         if let Some(found) = alone.iter().position(alike) {
             alone.remove(found);
-        } else if least_confidence(item) >= SURE {
+        } else if !may_be_alone(item) {
             told.push(format!("{path}/{index}: expected {item}, which is not there"));
         }
     }
-    for item in alone.into_iter().filter(|item| least_confidence(item) >= SURE) {
+    for item in alone.into_iter().filter(|item| !may_be_alone(item)) {
         told.push(format!("{path}: not expected {item}"));
     }
 }
@@ -149,7 +157,9 @@ mod tests {
         check(&json!({"a": 1, "c": 0.5}), &json!({"a": 1, "c": 0.51}), &[]);
         check(&json!({"c": 0.5}), &json!({"c": 0.53}), &["/c"]);
         check(&json!({"span": 100}), &json!({"span": 101}), &["/span"]);
-        check(&json!({"a": [1, 2]}), &json!({"a": [1]}), &["/a"]);
+        check(&json!({"a": [1, 2]}), &json!({"a": [2]}), &["/a/0"]);
+        check(&json!({"a": [1, 2]}), &json!({"a": [3]}), &["/a/0", "/a/1", "/a"]);
+        check(&json!({"a": [2, 1]}), &json!({"a": [1, 2]}), &["/a/0", "/a/1"]);
         check(&json!({"a": "x"}), &json!({"b": "x"}), &["/a", "/b"]);
     }
 
