@@ -15,7 +15,7 @@ use crate::registry::{Client, Endpoint};
 use crate::shutdown::{self, Shutdown};
 use crate::telemetry::{self, Export};
 use crate::types::lift_guard;
-use crate::worker::{self, Reach, Worker};
+use crate::worker::{self, Control, Reach, Worker};
 
 /// Longest time at the end for telemetry that is not sent yet.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
@@ -68,7 +68,8 @@ fn work(args: &RunArgs, export: Option<&Export>) -> Result<(), Failure> {
     let reach = Reach::new(registry, key, &settings.stores);
     let (base, engines) = worker::build(&settings.compute, &reach, flows)?;
     tracing::info!(walls = %base.walls, "text children raise walls");
-    let worker = Worker::start(shutdown, &settings, token.as_ref(), export, base, engines)?;
+    let control = Control { shutdown, token: token.as_ref() };
+    let worker = Worker::start(control, &settings, export, base, engines)?;
     let done = worker.map_or(Ok(()), |worker| {
         let memory = worker.memory();
         tracing::info!(

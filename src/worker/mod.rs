@@ -57,6 +57,14 @@ const SUPERVISE_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between two looks at threads that should end.
 const JOIN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What stops a worker from outside.
+pub struct Control<'a> {
+    /// Stops it; may have been used before it starts.
+    pub shutdown: Shutdown,
+    /// Who brings it is let in at the admin port, which is closed without one.
+    pub token: Option<&'a Secret>,
+}
+
 /// A running worker.
 pub struct Worker {
     shutdown: Shutdown,
@@ -75,16 +83,15 @@ pub struct Worker {
 
 impl Worker {
     /// Starts a worker over `engines`; returns once every transactional id is registered and
-    /// every thread runs, and `None` where `shutdown` told it to stop before. The admin port is open for
-    /// who brings `token`, and without one closed. Metrics go to `export`, too.
+    /// every thread runs, and `None` where it was told to stop before. Metrics go to `export`, too.
     pub fn start(
-        shutdown: Shutdown,
+        control: Control<'_>,
         settings: &Settings,
-        token: Option<&Secret>,
         export: Option<&Export>,
         base: Base,
         engines: Vec<Engine>,
     ) -> Result<Option<Self>, Fault> {
+        let Control { shutdown, token } = control;
         if shutdown.stopped().is_some() {
             return Ok(None);
         }

@@ -24,7 +24,7 @@ use crate::config::stores::Stores;
 use crate::error::{Fault, FaultClass};
 use crate::shutdown::{self, Shutdown, Stop};
 use crate::telemetry;
-use crate::worker::{self, Reach, Worker};
+use crate::worker::{self, Control, Reach, Worker};
 
 /// Folder whose pipelines are shown where none is named.
 const PIPELINES: &str = "pipelines";
@@ -77,8 +77,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<(), Failure> {
         let (codec, flow) = (engine.codec()?, engine.flow.clone());
         shown.push(Shown { flow, codec, inputs: samples.len(), rows: BTreeMap::new() });
     }
-    let Some(worker) = Worker::start(shutdown.clone(), &settings, None, None, base, engines)?
-    else {
+    let control = Control { shutdown: shutdown.clone(), token: None };
+    let Some(worker) = Worker::start(control, &settings, None, base, engines)? else {
         return cluster.remove();
     };
     let is_stopped = || shutdown.stopped().is_some();
