@@ -67,9 +67,10 @@ Labels with few contracts or spans have figures that chance moves a lot.
 ## Gate
 
 `gate.bin` keeps sentences from the model in which it expects nothing (`training/DECODER.md`, section
-10). What the model finds in the training contracts has taught it, and its threshold keeps 98 % of
-the right answers that the model tells on dev. It keeps {spared:.0f} % of the tokens of test from the
-model. All figures of int8 on this page but those of *all read* are with it.
+10). What the model finds in the training contracts has taught it: across four folds of them it keeps
+98.6 % of the confidence of each label's best answer in a contract, averaged over labels.
+It keeps {spared:.0f} % of the tokens of test from the model. All figures of int8 on this page but those of
+*all read* are with it.
 
 {gate}
 
