@@ -390,8 +390,8 @@ impl Flow {
 
 /// SIGTERM to a worker, however short it lives: one that has not begun would end by the signal.
 pub(crate) fn drain(worker: &Process) {
-    wait_for("the worker to begin", Duration::from_mins(1), || {
-        worker.stderr().contains("\"starting\"").then_some(())
+    wait_for("the worker to take SIGTERM", Duration::from_mins(1), || {
+        worker.takes_sigterm().then_some(())
     });
     worker.sigterm();
 }

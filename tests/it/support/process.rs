@@ -64,6 +64,15 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Whether SIGTERM would find a handler in it, and not end it as it stands.
+    pub(crate) fn takes_sigterm(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("reading the state of a child");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let mask = u64::from_str_radix(caught.trim(), 16).unwrap();
+        mask >> (Signal::TERM.as_raw() - 1) & 1 == 1
+    }
+
     /// SIGSTOP: it lives and does nothing.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
