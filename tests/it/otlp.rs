@@ -162,7 +162,11 @@ fn metrics_and_logs_are_sent_too_and_signals_can_be_chosen() {
     kafka::produce(&flow.input, &[short_contract(1), contract("01")]);
     let mut worker = flow.worker("a", &[&args[..], &["--listen", &listen]].concat());
     flow.wait_for(2, &mut worker, LONG);
-    let (_, page) = get(&format!("http://{listen}/metrics"));
+    // Some levels are known from librdkafka's first statistics on, a second after the start.
+    let page = wait_for("all metrics", LONG, || {
+        let (_, page) = get(&format!("http://{listen}/metrics"));
+        page.contains("sluice_assigned_partitions").then_some(page)
+    });
     // For `scripts/promtool`.
     std::fs::write(concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics.txt"), &page).unwrap();
     drain(&mut worker);
