@@ -235,14 +235,14 @@ def main():
 
     documents = load_documents(args.data, "dev", tokenizer, names)
     logits = cached_logits(scorer, documents, folder / "model.onnx")
-    ranges = [decode.sentences(d.text, d.starts.tolist()) for d in documents]
     whole, flags = predict(documents, logits, names, bundle)
+    lessons = [lesson(*one) for one in zip(documents, logits, whole)]
+    ranges = [one.ranges for one in lessons]
     gate = Gate(coefficients, {"threshold": 0, "opening": content, "margin": MARGIN,
                                "joined": JOINED, "unread": UNREAD})
     scores = [gate.scores(d.ids, found) for d, found in zip(documents, ranges)]
     gate.settings["threshold"] = least_score(ranges, scores, content, share)
-    on_dev = kept([lesson(*one) for one in zip(documents, logits, whole)], scores, content,
-                  gate.settings["threshold"])
+    on_dev = kept(lessons, scores, content, gate.settings["threshold"])
 
     def figures(predictions, flags):
         report = summarise(names, documents, predictions, flags, bundle)
