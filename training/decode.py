@@ -7,7 +7,7 @@ the same numbers. All arithmetic is in double precision, sums run left to right.
 import math
 from dataclasses import dataclass
 
-from sentences import DIGITS, LETTERS, breaks
+from sentences import DIGITS, LETTERS, token_ranges
 
 VERSION = "3"
 CLAMP = 1e-9
@@ -40,23 +40,6 @@ def sigmoid(x):
 def logit(p):
     p = min(max(p, CLAMP), 1.0 - CLAMP)
     return math.log(p / (1.0 - p))
-
-
-def sentences(text, starts):
-    """(first, last) token ranges of the sentences that hold a token, `last` exclusive."""
-    limits = breaks(text)
-    ranges, first, at = [], 0, 0
-    for i, start in enumerate(starts):
-        crossed = False
-        while at < len(limits) and limits[at] <= start:
-            at += 1
-            crossed = True
-        if crossed and i > first:
-            ranges.append((first, i))
-            first = i
-    if len(starts) > first:
-        ranges.append((first, len(starts)))
-    return ranges
 
 
 def mean_logit(probabilities, first, last):
@@ -205,7 +188,7 @@ def decode(logits, text, starts, ends, bundle):
     if len(starts) == 0:
         return [], [0.0] * len(labels)
     starts, ends = [int(x) for x in starts], [int(x) for x in ends]
-    ranges = sentences(text, starts)
+    ranges = token_ranges(text, starts)
     spans, flags = [], []
     for label, params in enumerate(labels):
         column = [float(row[label]) for row in logits]

@@ -11,6 +11,7 @@ import decode
 from data import load_tokenizer, read_labels, read_split
 from gate import Gate
 from infer import Scorer
+from sentences import token_ranges
 
 # Columns that say something about an excerpt are kept, the others are filled with this logit.
 QUIET = -9.0
@@ -35,7 +36,7 @@ def gated(record, tokenizer, gate, window):
     text = record["text"][:GATED_LENGTH]
     encoding = tokenizer.encode(text, add_special_tokens=False)
     starts, _ = zip(*encoding.offsets)
-    ranges = decode.sentences(text, starts)
+    ranges = token_ranges(text, starts)
     places = gate.places(encoding.ids, ranges, window["tokens_max"] - 2, window["stride"])
     return {"source": record["id"], "text": text, "places": places}
 
@@ -66,7 +67,7 @@ def main():
         cases.append({
             "source": source, "text": text,
             "ids": encoding.ids, "starts": list(starts), "ends": list(ends),
-            "sentences": decode.sentences(text, starts),
+            "sentences": token_ranges(text, starts),
             "quiet_logit": QUIET,
             "logits": {str(k): np.round(full[:, k], 3).tolist() for k in loud},
             "spans": [{"label": s.label, "name": names[s.label], "start": s.start, "end": s.end,

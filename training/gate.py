@@ -14,6 +14,7 @@ import numpy as np
 
 import decode
 from infer import over
+from sentences import token_ranges
 
 FILE = "gate.bin"
 # Stand before the first token of a sentence and behind the last one: ids that no text has.
@@ -119,7 +120,7 @@ def sigmoid(x):
 
 def lesson(document, logits, found):
     """`found` are the candidates of all of the document's labels."""
-    ranges = decode.sentences(document.text, document.starts.tolist())
+    ranges = token_ranges(document.text, document.starts.tolist())
     ends = [last for _, last in ranges]
     told = np.zeros((len(ranges), logits.shape[1]))
     for span in found:

@@ -1,6 +1,7 @@
 """Scores a document with the ONNX model: windows, padding and which window owns a token."""
 
 import hashlib
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -12,39 +13,27 @@ from data import CLS, PAD, SEP
 PAD_TO = 1
 
 
-def window_starts(n, content, stride):
-    """First tokens of the windows: multiples of `stride` up to the first that reaches the end."""
-    starts = [0]
-    while starts[-1] + content < n:
-        starts.append(starts[-1] + stride)
-    return starts
-
-
-def owners(n, content, stride):
-    """(first, last, window) runs: the tokens first..last take their scores from that window,
-    the one in which they lie farthest from an edge, the earlier one if equal. The ends of the
-    document are no edges."""
-    starts = window_starts(n, content, stride)
-    runs, first = [], 0
-    for k, start in enumerate(starts):
-        end = min(start + content, n)
-        if k + 1 == len(starts):
-            last = n
-        else:
-            # Token t has end-1-t tokens after it here and t-next before it in the next window.
-            following = starts[k + 1]
-            last = (end - 1 + following) // 2 + 1
-        runs.append((first, last, k))
-        first = last
-    return runs
-
-
-def over(count, content, stride):
+def over(count, content, stride, ends=()):
     """(start, end, first, last) of the windows over `count` tokens: start..end are read, and
-    first..last take their scores from there."""
-    starts = window_starts(count, content, stride)
-    return [(starts[k], min(starts[k] + content, count), first, last)
-            for first, last, k in owners(count, content, stride) if last > first]
+    first..last take their scores from there.
+
+    A window ends at the last of the sentence ends `ends` that lies in its later half, and the next
+    one begins there. Without one it is full and the next begins `stride` tokens after its start; a
+    token that both hold goes to the window in which it lies farthest from an edge, the earlier one
+    if equal."""
+    places, start, first = [], 0, 0
+    while start + content < count:
+        end = start + content
+        at = bisect_right(ends, end) - 1
+        if at >= 0 and ends[at] > start + content // 2:
+            following = end = last = ends[at]
+        else:
+            following = start + stride
+            # Token t has end-1-t tokens after it here and t-following before it in the next window.
+            last = (end - 1 + following) // 2 + 1
+        places.append((start, end, first, last))
+        start, first = following, last
+    return [*places, (start, count, first, count)] if count else []
 
 
 class Scorer:

@@ -1,11 +1,14 @@
 """Sentence boundaries by plain character rules (specified in DECODER.md)."""
 
+import re
+
 # Unicode White_Space, spelled out so that every implementation agrees.
 WHITESPACE = frozenset(
     chr(c)
     for c in [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B),
               0x2028, 0x2029, 0x202F, 0x205F, 0x3000]
 )
+RUN = re.compile(f"[{''.join(sorted(WHITESPACE))}]+")
 CLOSERS = frozenset("\"')]}\u201d\u2019\u00bb")
 DIGITS = frozenset("0123456789")
 LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
@@ -59,30 +62,33 @@ def announces(text, last):
 def breaks(text):
     """Positions at which a sentence starts, each the first character after whitespace."""
     found = []
-    n = len(text)
-    i = 0
-    while i < n:
-        if text[i] not in WHITESPACE:
-            i += 1
+    for run in RUN.finditer(text):
+        start, following = run.span()
+        if start == 0 or following == len(text):
             continue
-        run = i
-        newlines = 0
-        page = False
-        while i < n and text[i] in WHITESPACE:
-            if text[i] == "\n":
-                newlines += 1
-            elif text[i] == "\x0c":
-                page = True
-            i += 1
-        if run == 0 or i == n:
-            continue
-        last = run - 1
+        last = start - 1
         while last > 0 and text[last] in CLOSERS:
             last -= 1
-        if newlines >= 2 or page:
+        if run.group().count("\n") >= 2 or "\x0c" in run.group():
             if not announces(text, last):
-                found.append(i)
-        elif text[last] in ".?!":
-            if is_sentence_end(text, last, text[i]):
-                found.append(i)
+                found.append(following)
+        elif text[last] in ".?!" and is_sentence_end(text, last, text[following]):
+            found.append(following)
     return found
+
+
+def token_ranges(text, starts):
+    """(first, last) token ranges of the sentences that hold a token, `last` exclusive."""
+    limits = breaks(text)
+    ranges, first, at = [], 0, 0
+    for i, start in enumerate(starts):
+        crossed = False
+        while at < len(limits) and limits[at] <= start:
+            at += 1
+            crossed = True
+        if crossed and i > first:
+            ranges.append((first, i))
+            first = i
+    if len(starts) > first:
+        ranges.append((first, len(starts)))
+    return ranges

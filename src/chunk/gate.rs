@@ -64,7 +64,7 @@ impl Gate {
         }
         let places = islands.into_iter().flat_map(|island| {
             let read = island.start.saturating_sub(margin)..(island.end + margin).min(ids.len());
-            windows::over(read, window).into_iter().map(move |(tokens, owned)| {
+            windows::over(read, &[], window).into_iter().map(move |(tokens, owned)| {
                 (tokens, owned.start.max(island.start)..owned.end.min(island.end))
             })
         });
@@ -115,11 +115,12 @@ mod tests {
 
     use super::Gate;
     use crate::chunk::windows::{self, Place};
-    use crate::config::bundle::{GateSpec, Window};
+    use crate::config::bundle::{Cut, GateSpec, Window};
     use crate::types::Digest;
 
     const WINDOW: Window = Window {
         tokens_max: 12,
+        cut: Cut::Stride,
         stride_tokens: 7,
         pad_multiple_tokens: 1,
         has_independent_rows: true,
@@ -235,7 +236,7 @@ mod tests {
         ) {
             let sentences: Vec<_> = lengths.iter().map(|length| (7, *length)).collect();
             let whole: Range<usize> = 0..lengths.iter().sum();
-            prop_assert_eq!(places(&sentences), windows::over(whole, &WINDOW));
+            prop_assert_eq!(places(&sentences), windows::over(whole, &[], &WINDOW));
         }
     }
 }

@@ -14,7 +14,7 @@ use gate::Gate;
 use tokens::Tokenizer;
 use windows::Place;
 
-use crate::config::bundle::{Bundle, Window};
+use crate::config::bundle::{Bundle, Cut, Window};
 use crate::config::heads::Head;
 use crate::error::Fault;
 use crate::types::{Chunk, Chunks, Reject, RejectCode, Room, Sensitive, Text};
@@ -25,7 +25,7 @@ pub struct Chunker {
     window: Window,
     /// `None` where every token is read.
     gate: Option<Gate>,
-    /// Whether a head of the model tells sentences apart.
+    /// Whether windows end with sentences, or a head of the model tells them apart.
     has_sentences: bool,
 }
 
@@ -38,7 +38,8 @@ impl Chunker {
             tokenizer: Tokenizer::load(bundle)?,
             window: bundle.window,
             gate: if is_gated { Gate::load(bundle)? } else { None },
-            has_sentences: bundle.heads.iter().any(|it| matches!(it.head, Head::Multilabel(_))),
+            has_sentences: bundle.window.cut == Cut::Sentences
+                || bundle.heads.iter().any(|it| matches!(it.head, Head::Multilabel(_))),
         })
     }
 
@@ -55,7 +56,11 @@ impl Chunker {
         } else {
             Vec::new()
         };
-        let all = windows::over(0..encoded.ids.len(), &self.window);
+        let whole = 0..encoded.ids.len();
+        let all = match self.window.cut {
+            Cut::Stride => windows::over(whole, &[], &self.window),
+            Cut::Sentences => windows::over(whole, &sentences, &self.window),
+        };
         let (places, spared_tokens) = match &self.gate {
             None => (all, 0),
             Some(gate) => {

@@ -7,30 +7,34 @@ use crate::config::bundle::Window;
 /// A window: the tokens that it holds, and those of them whose scores are read from it.
 pub(super) type Place = (Range<usize>, Range<usize>);
 
-/// The windows over `tokens`, one every `stride_tokens`, up to the first that reaches the end.
-/// Neighbours meet in the middle of their overlap, the middle token of an odd one going to the
-/// earlier window, so that each token is read from the window in which it stands most central.
-pub(super) fn over(tokens: Range<usize>, window: &Window) -> Vec<Place> {
+/// The windows over `tokens`, up to the first that reaches the end. A window ends with the last of
+/// `sentences` that ends in its later half, and the next one begins there. Where none does, the
+/// next one begins `stride_tokens` after it; they meet in the middle of their overlap, the middle
+/// token of an odd one going to the earlier window, so that each token is read from the window in
+/// which it stands most central.
+pub(super) fn over(
+    tokens: Range<usize>,
+    sentences: &[Range<usize>],
+    window: &Window,
+) -> Vec<Place> {
     let content = window.content_tokens_max();
-    let past_first = tokens.len().saturating_sub(content);
-    let count = 1 + past_first.div_ceil(window.stride_tokens);
-    let held = |index: usize| {
-        let start = tokens.start + index * window.stride_tokens;
-        start..(start + content).min(tokens.end)
-    };
-    let mut start = tokens.start;
-    (0..count)
-        .map(|index| {
-            let window = held(index);
-            let end = if index + 1 == count {
-                window.end
-            } else {
-                let next = held(index + 1).start;
-                next + (window.end - next).div_ceil(2)
-            };
-            (window, std::mem::replace(&mut start, end)..end)
-        })
-        .collect()
+    let mut places = Vec::new();
+    let (mut start, mut owned) = (tokens.start, tokens.start);
+    while start + content < tokens.end {
+        let full = start + content;
+        let up_to = sentences.partition_point(|sentence| sentence.end <= full);
+        let last = sentences.get(..up_to).and_then(<[_]>::last).map_or(0, |sentence| sentence.end);
+        let (end, next, meet) = if last > start + content / 2 {
+            (last, last, last)
+        } else {
+            let next = start + window.stride_tokens;
+            (full, next, next + (full - next).div_ceil(2))
+        };
+        places.push((start..end, owned..meet));
+        (start, owned) = (next, meet);
+    }
+    places.push((start..tokens.end, owned..tokens.end));
+    places
 }
 
 #[cfg(test)]
@@ -40,11 +44,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::over;
-    use crate::config::bundle::Window;
+    use crate::config::bundle::{Cut, Window};
 
     fn window(tokens_max: usize, stride_tokens: usize) -> Window {
         Window {
             tokens_max,
+            cut: Cut::Stride,
             stride_tokens,
             pad_multiple_tokens: 1,
             has_independent_rows: false,
@@ -56,7 +61,7 @@ mod tests {
 
     /// What windows over `tokens` hold, and what is read from each.
     fn windows(tokens: Range<usize>, window: &Window) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
-        over(tokens, window).into_iter().unzip()
+        over(tokens, &[], window).into_iter().unzip()
     }
 
     #[test]
@@ -86,7 +91,51 @@ mod tests {
         assert_eq!(windows(0..16, &window(12, 6)).1, [0..8, 8..16]);
     }
 
+    /// Windows of at most 10 tokens over `lengths` of sentences.
+    fn over_sentences(lengths: &[usize]) -> Vec<super::Place> {
+        let mut start = 0;
+        let range = |length: &usize| {
+            let range = start..start + length;
+            start = range.end;
+            range
+        };
+        let sentences: Vec<_> = lengths.iter().map(range).collect();
+        over(0..start, &sentences, &window(12, 7))
+    }
+
+    #[test]
+    fn windows_end_with_sentences_where_one_ends_in_their_later_half() {
+        // As `over` of `training/infer.py` gives them.
+        for (lengths, expected) in [
+            (&[10][..], &[(0..10, 0..10)][..]),
+            (&[4, 6, 1], &[(0..10, 0..10), (10..11, 10..11)]),
+            (&[3, 3, 3, 3], &[(0..9, 0..9), (9..12, 9..12)]),
+            // A sentence that ends before the later half is no end of a window.
+            (&[5, 6], &[(0..10, 0..9), (7..11, 9..11)]),
+            (&[6, 5], &[(0..6, 0..6), (6..11, 6..11)]),
+            // One longer than a window is read in windows that overlap.
+            (&[6, 14, 5], &[(0..6, 0..6), (6..16, 6..15), (13..20, 15..20), (20..25, 20..25)]),
+        ] {
+            assert_eq!(over_sentences(lengths), expected, "{lengths:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn every_token_is_owned_once_where_sentences_end_windows(
+            lengths in prop::collection::vec(1_usize..25, 1..20),
+        ) {
+            let places = over_sentences(&lengths);
+            let mut next = 0;
+            for (held, owned) in &places {
+                prop_assert_eq!(owned.start, next);
+                prop_assert!(held.start <= owned.start && owned.end <= held.end);
+                prop_assert!(!owned.is_empty() && held.len() <= 10);
+                next = owned.end;
+            }
+            prop_assert_eq!(next, lengths.iter().sum::<usize>());
+        }
+
         #[test]
         fn every_token_is_owned_once_by_its_most_central_window(
             tokens in 1_usize..200,

@@ -21,14 +21,28 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// Name of the gate's weights in a bundle's folder.
 pub const GATE: &str = "gate.bin";
 
+/// What the windows of a text end with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// With any token: all windows but the last are full, and neighbours overlap.
+    #[default]
+    Stride,
+    /// With a sentence, and nothing overlaps, wherever one ends in the later half of a window.
+    Sentences,
+}
+
 /// How a text is cut into windows and rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Most tokens in a row, the two special ones included; a multiple of `pad_to`.
     pub tokens_max: usize,
-    /// Distance in tokens between the starts of two windows; at least half and at most all of the
-    /// text tokens that one window holds.
+    /// What a window ends with.
+    #[serde(default)]
+    pub cut: Cut,
+    /// Distance in tokens between the starts of two windows of which the first does not end with a
+    /// sentence; at least half and at most all of the text tokens that one window holds.
     #[serde(rename = "stride")]
     pub stride_tokens: usize,
     /// Rows are padded to a multiple of so many tokens.
@@ -308,6 +322,11 @@ fn check(manifest: &Manifest) -> Result<(), Complaint> {
         manifest.heads.iter().all(|head| matches!(head, Head::Multilabel(_))),
         "gate",
         "only heads of the kind `multilabel` can do without the rest of a text",
+    )?;
+    claim(
+        window.cut == Cut::Stride,
+        "window.cut",
+        "a bundle with a gate cuts by `stride`, so that what is read keeps its margins",
     )?;
     claim(
         gate.margin.saturating_mul(2) <= content - window.stride_tokens,

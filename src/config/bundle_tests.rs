@@ -99,6 +99,7 @@ fn a_gate_is_read_and_only_clauses_can_do_without_the_rest() {
         ("/gate/threshold", json!(0.5), "invalid type: floating point"),
         ("/gate/unread", json!("none"), "invalid type: string"),
         ("/gate/bias", json!(1), "unknown field `bias`"),
+        ("/window/cut", json!("sentences"), "key `window.cut`"),
         ("/files/gate.bin", json!("00"), "but `bundle.json` has 00"),
         ("/heads", manifest()["heads"].clone(), "key `gate`"),
     ] {
@@ -150,6 +151,7 @@ fn a_key_that_would_change_a_score_is_not_passed_over() {
         ("/window/tokens_max", json!(250), "key `window.tokens_max`"),
         ("/window/pad_to", json!(0), "key `window.pad_to`"),
         ("/window/overlap", json!(1), "unknown field `overlap`"),
+        ("/window/cut", json!("lines"), "unknown variant `lines`"),
         ("/heads", json!([]), "key `heads`"),
         ("/heads/0/kind", json!("relations"), "unknown variant `relations`"),
         ("/heads/0/labels", json!([]), "key `heads[0].labels`"),

@@ -141,7 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{CALL_TOKENS_MAX, Policy, SIZE_COUNT, Shape};
-    use crate::config::bundle::Window;
+    use crate::config::bundle::{Cut, Window};
     use crate::config::settings::Device;
     use crate::queue::{FairQueue, FlowId};
 
@@ -169,6 +169,7 @@ mod tests {
         let (first_id, last_id, pad_id) = (2, 3, 0);
         let window = Window {
             tokens_max,
+            cut: Cut::Stride,
             stride_tokens,
             pad_multiple_tokens,
             has_independent_rows,

@@ -34,8 +34,8 @@ pub struct Chunks {
     ///
     /// Invariant: 0 is the first where there is a token.
     pub word_starts: Vec<u32>,
-    /// Token ranges of the sentences, which touch and cover the text; none where no head of the
-    /// model tells sentences apart.
+    /// Token ranges of the sentences, which touch and cover the text; none where neither windows
+    /// end with them nor a head of the model tells them apart.
     pub sentences: Vec<Range<usize>>,
     /// Windows in order; shared, since several threads read them.
     pub windows: Arc<Vec<Chunk>>,

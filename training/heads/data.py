@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from tokenizers import Tokenizer
 
+from infer import over
+from sentences import token_ranges
+
 IGNORE = -100
 
 
@@ -84,6 +87,7 @@ class Encoded:
         self.ids = np.asarray(encoding.ids, np.int64)
         offsets = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)
         self.starts, self.ends = offsets[:, 0], offsets[:, 1]
+        self.sentence_ends = [last for _, last in token_ranges(record.text, self.starts)]
         self.words = words_of(encoding.word_ids) if len(self.ids) else []
         self.first = np.array([first for first, _ in self.words], np.int64)
         self.tags = {h.name: self.word_targets(h) for h in heads
@@ -133,20 +137,27 @@ def misspell(record, rng, rate):
     return Record(record.id, "".join(out), spans, record.classes)
 
 
-def windows_of(n, content, rng):
-    """First tokens of training windows over n tokens, on a grid with a random shift."""
+def windows_of(example, content, rng, by_sentences):
+    """(first token, last token + 1) of training windows: full ones on a grid with a random shift,
+    or whole sentences, of which the first window holds a random number."""
+    n = len(example.ids)
     if n <= content:
-        return [0]
+        return [(0, n)]
+    if by_sentences:
+        first = over(n, int(rng.integers(content // 2, content + 1)), content, example.sentence_ends)[0][1]
+        rest = [end - first for end in example.sentence_ends if end > first]
+        return [(0, first), *((first + a, first + b) for a, b, _, _ in over(n - first, content, content, rest))]
     shift = int(rng.integers(content))
-    return sorted({0, n - content, *range(shift, n - content, content)})
+    starts = sorted({0, n - content, *range(shift, n - content, content)})
+    return [(start, start + content) for start in starts]
 
 
-def epoch_batches(examples, content, budget, rows, rng):
-    """Batches of (example, first token): windows of like length, at most `budget` tokens with
-    padding and at most `rows` of them, in random order."""
-    windows = [(example, start) for example in examples
-               for start in windows_of(len(example.ids), content, rng)]
-    length = np.array([min(len(e.ids) - start, content) + 2 for e, start in windows])
+def epoch_batches(examples, content, budget, rows, rng, by_sentences=False):
+    """Batches of (example, first token, last token + 1): windows of like length, at most `budget`
+    tokens with padding and at most `rows` of them, in random order."""
+    windows = [(example, *window) for example in examples
+               for window in windows_of(example, content, rng, by_sentences)]
+    length = np.array([end - start + 2 for _, start, end in windows])
     order = np.argsort(length + rng.random(len(length)) * (1 + 0.15 * length), kind="stable")
     batches, batch, longest = [], [], 0
     for k in order:
@@ -160,19 +171,19 @@ def epoch_batches(examples, content, budget, rows, rng):
     return batches
 
 
-def make_batch(batch, content, special):
+def make_batch(batch, special):
     """ids, mask and (row, first word, its last word + 1) of the words that begin in the window."""
     cls, sep, pad = special
-    length = max(min(len(e.ids) - start, content) for e, start in batch) + 2
+    length = max(end - start for _, start, end in batch) + 2
     ids = np.full((len(batch), length), pad, np.int64)
     mask = np.zeros((len(batch), length), bool)
     ranges = []
-    for row, (example, start) in enumerate(batch):
-        part = example.ids[start : start + content]
+    for row, (example, start, end) in enumerate(batch):
+        part = example.ids[start:end]
         ids[row, 0], ids[row, len(part) + 1] = cls, sep
         ids[row, 1 : len(part) + 1] = part
         mask[row, : len(part) + 2] = True
-        ranges.append(tuple(np.searchsorted(example.first, (start, start + len(part)))))
+        ranges.append(tuple(np.searchsorted(example.first, (start, end))))
     return ids, mask, ranges
 
 

@@ -54,6 +54,7 @@ def main():
     parser.add_argument("--columns", type=int, help="token columns kept: those of the shipped heads")
     parser.add_argument("--tokens", type=int, default=128, help="window size")
     parser.add_argument("--stride", type=int, default=96)
+    parser.add_argument("--cut", choices=("stride", "sentences"), default="stride")
     parser.add_argument("--loud", type=int, default=0, help="channels kept apart in each product of a feed-forward layer")
     parser.add_argument("--recipe", help="for --loud: whose training texts are looked at")
     parser.add_argument("--data", help="for --loud: folder of the data sets")
@@ -77,8 +78,8 @@ def main():
     quantise(out / "model.fp32.onnx", out / "model.onnx", ["head.product"])
     (out / "tokenizer.json").write_text(text, encoding="utf-8")
     cls, sep, pad = special_ids(tokenizer)
-    window = {"tokens_max": args.tokens, "stride": args.stride, "pad_to": PAD_TO,
-              "cls": cls, "sep": sep, "pad": pad}
+    window = {"tokens_max": args.tokens, "stride": args.stride, "cut": args.cut,
+              "pad_to": PAD_TO, "cls": cls, "sep": sep, "pad": pad}
     (out / "window.json").write_text(json.dumps(window) + "\n")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from heads.data import Encoded, open_tokenizer
-from infer import Scorer, owners, window_starts
+from infer import Scorer, over
 
 
 class HeadsScorer(Scorer):
@@ -14,18 +14,18 @@ class HeadsScorer(Scorer):
         special = tuple(window[name] for name in ("cls", "sep", "pad"))
         super().__init__(model_path, window["tokens_max"], window["stride"], threads, special)
         self.outputs = [output.name for output in self.session.get_outputs()]
+        self.by_sentences = window.get("cut") == "sentences"
 
-    def document(self, ids):
+    def document(self, document):
         """(logits by token or None, class logits by window, tokens each window owns)."""
+        ids, ends = document.ids, document.sentence_ends if self.by_sentences else ()
         if len(ids) == 0:
             return (np.zeros((0, 0)) if "logits" in self.outputs else None), [], []
-        starts = window_starts(len(ids), self.content, self.stride)
         tokens, classes, runs = [], [], []
-        for first, last, k in owners(len(ids), self.content, self.stride):
-            part = ids[starts[k] : starts[k] + self.content]
-            result = dict(zip(self.outputs, self.run(part, self.outputs)))
+        for start, end, first, last in over(len(ids), self.content, self.stride, ends):
+            result = dict(zip(self.outputs, self.run(ids[start:end], self.outputs)))
             if "logits" in result:
-                tokens.append(result["logits"][0, 1 : len(part) + 1][first - starts[k] : last - starts[k]])
+                tokens.append(result["logits"][0, 1 + first - start : 1 + last - start])
             if "classes" in result:
                 classes.append(result["classes"][0])
             runs.append((first, last))
@@ -41,4 +41,4 @@ class Split:
         tokenizer, _ = open_tokenizer(content)
         scorer = HeadsScorer(folder / model, window, threads)
         self.documents = [Encoded(record, tokenizer, heads) for record in records]
-        self.answers = [scorer.document(document.ids) for document in self.documents]
+        self.answers = [scorer.document(document) for document in self.documents]

@@ -16,19 +16,18 @@ from heads import recipes
 from heads.data import chosen, encode, epoch_batches, make_batch, open_tokenizer, special_ids
 from heads.model import HeadsModel
 from heads.train import column_ranges
-from infer import owners, window_starts
+from infer import over
 from model import find_base
 
 
 def outputs(model, example, content, special):
     """(token logits or None, class logits or None); a long text window by window, as in use."""
     n, stride, tokens, classes = len(example.ids), content * 3 // 4, [], []
-    starts = window_starts(n, content, stride)
-    for first, last, k in owners(n, content, stride):
-        ids, mask, _ = make_batch([(example, starts[k])], content, special)
+    for start, end, first, last in over(n, content, stride):
+        ids, mask, _ = make_batch([(example, start, end)], special)
         with torch.no_grad():
             part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
-        tokens.append(None if part is None else part[0, 1 + first - starts[k] : 1 + last - starts[k]])
+        tokens.append(None if part is None else part[0, 1 + first - start : 1 + last - start])
         classes.append(None if mean is None else mean[0])
     return (None if tokens[0] is None else torch.cat(tokens),
             None if classes[0] is None else torch.stack(classes).mean(0))
@@ -38,10 +37,10 @@ def all_outputs(model, examples, content, special):
     """(example, token logits or None, class logits or None); short texts in batches."""
     short = [e for e in examples if len(e.ids) <= content]
     for batch in epoch_batches(short, content, 4096, 64, np.random.default_rng(0)) if short else ():
-        ids, mask, _ = make_batch(batch, content, special)
+        ids, mask, _ = make_batch(batch, special)
         with torch.no_grad():
             part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
-        for row, (example, _) in enumerate(batch):
+        for row, (example, _, _) in enumerate(batch):
             yield (example, None if part is None else part[row, 1 : 1 + len(example.ids)],
                    None if mean is None else mean[row])
     for example in examples:
