@@ -7,10 +7,15 @@ import argparse
 import io
 import json
 import pathlib
+import sys
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import fastavro
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "training"))
+from sentences import token_ranges  # noqa: E402
 
 SCHEMA = fastavro.parse_schema({
     "type": "record", "name": "Extraction", "namespace": "peers",
@@ -80,15 +85,15 @@ def documents(message, lines, read_pdf):
     return [Document(f"{name}-{at}", row) for at, row in enumerate(rows)], pages
 
 
-def rows(batch, tokenizer, settings):
-    """All windows of these documents, in order."""
+def rows(batch, tokenizer, settings, by_sentences):
+    """All windows of these documents, in order. They end with sentences if asked, which no tokenizer does by itself."""
     encodings = tokenizer.encode_batch([document.text for document in batch], add_special_tokens=False)
     for document, encoding in zip(batch, encodings):
-        windows(document, encoding, settings)
+        windows(document, encoding, settings, by_sentences)
     return [window for document in batch for window in document.windows]
 
 
-def windows(document, encoding, settings):
+def windows(document, encoding, settings, by_sentences):
     """Sets the document's tokens, words and windows, as training/DECODER.md cuts them."""
     ids, n = encoding.ids, len(encoding.ids)
     places = np.asarray(encoding.offsets, np.int64).reshape(n, 2)
@@ -96,11 +101,16 @@ def windows(document, encoding, settings):
     words = np.asarray(encoding.word_ids, np.int64)
     document.words = np.flatnonzero(np.diff(words, prepend=-1))
     content, stride = settings["tokens_max"] - 2, settings["stride"]
+    ends = [last for _, last in token_ranges(document.text, document.starts)] if by_sentences else []
     start = owned = 0
     while owned < n:
         end = min(start + content, n)
-        following = start + stride
-        until = n if end == n else (end - 1 + following) // 2 + 1
+        at = bisect_right(ends, end) - 1
+        if end < n and at >= 0 and ends[at] > start + content // 2:
+            following = end = until = ends[at]
+        else:
+            following = start + stride
+            until = n if end == n else (end - 1 + following) // 2 + 1
         row = [settings["cls"], *ids[start:end], settings["sep"]]
         document.windows.append(Window(row, 1 + owned - start, until - owned))
         owned, start = until, following

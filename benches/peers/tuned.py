@@ -78,7 +78,7 @@ class Model:
 
     def extract(self, batch):
         """The spans of each document, and how many tokens the model saw."""
-        rows = shared.rows(batch, self.tokenizer, self.bundle["window"])
+        rows = shared.rows(batch, self.tokenizer, self.bundle["window"], self.bundle["window"].get("cut") == "sentences")
         if not rows:
             return [[] for _ in batch], 0
         return self.decoder.spans(batch, self.scores(rows)), sum(len(row.ids) for row in rows)

@@ -37,7 +37,7 @@ class Model:
 
     def extract(self, batch):
         """The spans of each document."""
-        rows = shared.rows(batch, self.tokenizer, self.bundle["window"])
+        rows = shared.rows(batch, self.tokenizer, self.bundle["window"], by_sentences=False)
         if not rows:
             return [[] for _ in batch]
         self.tokens += sum(len(row.ids) for row in rows)
