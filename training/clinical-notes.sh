@@ -13,8 +13,8 @@ python -m heads.train --recipe clinical-notes --data "$data" --out "$work/second
     --dropout 0.12 --average 0.99 --seed 11
 
 # 49 columns: 27 of entities, 3 of history, 19 of phi.
-python -m heads.export --checkpoint "$work/second/last.pt" --columns 49 --tokens 256 --stride 190 \
-    --out "$work/export"
+python -m heads.export --checkpoint "$work/second/last.pt" --columns 49 --tokens 144 --stride 110 \
+    --cut sentences --out "$work/export"
 python -m heads.tune --recipe clinical-notes --data "$data" --bundle "$work/export" \
     --revision "$revision" > "$work/tune.json"
 for split in dev test; do

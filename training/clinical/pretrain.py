@@ -95,7 +95,7 @@ def train(model, heads, epochs, tokenizer, args):
     with_mask = (*special, tokenizer.token_to_id("[MASK]"))
     optimizer = optimizer_of(model, args)
     peak = [group["lr"] for group in optimizer.param_groups]
-    columns, total = column_ranges(heads), sum(map(len, epochs))
+    columns, content, total = column_ranges(heads), args.tokens - 2, sum(map(len, epochs))
     began, seen, recent = time.time(), 0, []
     model.train()
     for step, batch in enumerate(batch for batches in epochs for batch in batches):
@@ -105,7 +105,7 @@ def train(model, heads, epochs, tokenizer, args):
         factor = min(1.0, progress / 0.06 + 1e-3) * min(1.0, (1 - progress) / 0.94)
         for group, value in zip(optimizer.param_groups, peak):
             group["lr"] = value * factor
-        ids, mask, ranges = make_batch(batch, special)
+        ids, mask, ranges = make_batch(batch, content, special)
         masked, chosen = mask_words(ids, mask, with_mask, model.words.num_embeddings, rng)
         with torch.autocast("cpu", torch.bfloat16):
             logits, words = model(torch.from_numpy(masked), torch.from_numpy(mask), torch.from_numpy(chosen))

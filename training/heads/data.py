@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from tokenizers import Tokenizer
 
-from infer import over
 from sentences import token_ranges
 
 IGNORE = -100
@@ -137,27 +136,20 @@ def misspell(record, rng, rate):
     return Record(record.id, "".join(out), spans, record.classes)
 
 
-def windows_of(example, content, rng, by_sentences):
-    """(first token, last token + 1) of training windows: full ones on a grid with a random shift,
-    or whole sentences, of which the first window holds a random number."""
-    n = len(example.ids)
+def windows_of(n, content, rng):
+    """First tokens of training windows over n tokens, on a grid with a random shift."""
     if n <= content:
-        return [(0, n)]
-    if by_sentences:
-        first = over(n, int(rng.integers(content // 2, content + 1)), content, example.sentence_ends)[0][1]
-        rest = [end - first for end in example.sentence_ends if end > first]
-        return [(0, first), *((first + a, first + b) for a, b, _, _ in over(n - first, content, content, rest))]
+        return [0]
     shift = int(rng.integers(content))
-    starts = sorted({0, n - content, *range(shift, n - content, content)})
-    return [(start, start + content) for start in starts]
+    return sorted({0, n - content, *range(shift, n - content, content)})
 
 
-def epoch_batches(examples, content, budget, rows, rng, by_sentences=False):
-    """Batches of (example, first token, last token + 1): windows of like length, at most `budget`
-    tokens with padding and at most `rows` of them, in random order."""
-    windows = [(example, *window) for example in examples
-               for window in windows_of(example, content, rng, by_sentences)]
-    length = np.array([end - start + 2 for _, start, end in windows])
+def epoch_batches(examples, content, budget, rows, rng):
+    """Batches of (example, first token): windows of like length, at most `budget` tokens with
+    padding and at most `rows` of them, in random order."""
+    windows = [(example, start) for example in examples
+               for start in windows_of(len(example.ids), content, rng)]
+    length = np.array([min(len(e.ids) - start, content) + 2 for e, start in windows])
     order = np.argsort(length + rng.random(len(length)) * (1 + 0.15 * length), kind="stable")
     batches, batch, longest = [], [], 0
     for k in order:
@@ -171,19 +163,19 @@ def epoch_batches(examples, content, budget, rows, rng, by_sentences=False):
     return batches
 
 
-def make_batch(batch, special):
+def make_batch(batch, content, special):
     """ids, mask and (row, first word, its last word + 1) of the words that begin in the window."""
     cls, sep, pad = special
-    length = max(end - start for _, start, end in batch) + 2
+    length = max(min(len(e.ids) - start, content) for e, start in batch) + 2
     ids = np.full((len(batch), length), pad, np.int64)
     mask = np.zeros((len(batch), length), bool)
     ranges = []
-    for row, (example, start, end) in enumerate(batch):
-        part = example.ids[start:end]
+    for row, (example, start) in enumerate(batch):
+        part = example.ids[start : start + content]
         ids[row, 0], ids[row, len(part) + 1] = cls, sep
         ids[row, 1 : len(part) + 1] = part
         mask[row, : len(part) + 2] = True
-        ranges.append(tuple(np.searchsorted(example.first, (start, end))))
+        ranges.append(tuple(np.searchsorted(example.first, (start, start + len(part)))))
     return ids, mask, ranges
 
 

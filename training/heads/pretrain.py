@@ -38,13 +38,13 @@ class MaskedModel(Trunk):
         return F.linear(self.turn_norm(F.gelu(self.turn(x))), self.words.weight, self.words_bias)
 
 
-def mask_words(batch, ids, rng, mask_id, vocabulary):
+def mask_words(batch, ids, content, rng, mask_id, vocabulary):
     """Hides whole words in `ids`: four in five masked, one in ten another piece, one in ten kept.
     Returns where they were."""
     hidden = np.zeros(ids.shape, bool)
-    for row, (example, start, end) in enumerate(batch):
+    for row, (example, start) in enumerate(batch):
         for first, last in example.words:
-            if start <= first and last <= end and rng.random() < MASKED:
+            if start <= first and last <= start + content and rng.random() < MASKED:
                 hidden[row, 1 + first - start : 1 + last - start] = True
     if not hidden.any():
         hidden[:, 1] = True
@@ -93,9 +93,9 @@ def main():
             progress = step / len(batches) / args.epochs
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * min(1.0, progress / 0.06 + 1e-3) * max(0.0, 1 - progress)
-            ids, mask, _ = make_batch(batch, special)
+            ids, mask, _ = make_batch(batch, content, special)
             truth = ids.copy()
-            hidden = mask_words(batch, ids, rng, mask_id, start.config["vocab_size"])
+            hidden = mask_words(batch, ids, content, rng, mask_id, start.config["vocab_size"])
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(hidden))
             loss = F.cross_entropy(logits.float(), torch.from_numpy(truth[hidden]))

@@ -23,8 +23,8 @@ from model import find_base
 def outputs(model, example, content, special):
     """(token logits or None, class logits or None); a long text window by window, as in use."""
     n, stride, tokens, classes = len(example.ids), content * 3 // 4, [], []
-    for start, end, first, last in over(n, content, stride):
-        ids, mask, _ = make_batch([(example, start, end)], special)
+    for start, _, first, last in over(n, content, stride):
+        ids, mask, _ = make_batch([(example, start)], content, special)
         with torch.no_grad():
             part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
         tokens.append(None if part is None else part[0, 1 + first - start : 1 + last - start])
@@ -37,10 +37,10 @@ def all_outputs(model, examples, content, special):
     """(example, token logits or None, class logits or None); short texts in batches."""
     short = [e for e in examples if len(e.ids) <= content]
     for batch in epoch_batches(short, content, 4096, 64, np.random.default_rng(0)) if short else ():
-        ids, mask, _ = make_batch(batch, special)
+        ids, mask, _ = make_batch(batch, content, special)
         with torch.no_grad():
             part, mean = model(torch.from_numpy(ids), torch.from_numpy(mask))
-        for row, (example, _, _) in enumerate(batch):
+        for row, (example, _) in enumerate(batch):
             yield (example, None if part is None else part[row, 1 : 1 + len(example.ids)],
                    None if mean is None else mean[row])
     for example in examples:

@@ -127,7 +127,7 @@ def class_target(head, example, mix):
 def loss_of(head, batch, ranges, logits, mix):
     """(sum of the cross entropies, how many) of one head, logits cut to its columns."""
     at_row, at_token, targets = [], [], []
-    for row, ((example, start, _), (first, last)) in enumerate(zip(batch, ranges)):
+    for row, ((example, start), (first, last)) in enumerate(zip(batch, ranges)):
         if head.kind == "classes":
             target = class_target(head, example, mix)
             if target is not None:
@@ -149,7 +149,7 @@ def loss_of(head, batch, ranges, logits, mix):
 def count_items(heads, batches):
     """How many words or texts each head supervises in an epoch."""
     count = dict.fromkeys((head.name for head in heads), 0)
-    for example in (example for batch in batches for example, _, _ in batch):
+    for example in (example for batch in batches for example, _ in batch):
         soft = getattr(example, "soft", {})
         for head in heads:
             if head.kind == "classes":
@@ -167,12 +167,12 @@ def start_classes(model, examples, heads, special, content):
     model.eval()
     with torch.no_grad():
         for batch in epoch_batches(examples, content, 4096, 64, np.random.default_rng(0)):
-            ids, mask, _ = make_batch(batch, special)
+            ids, mask, _ = make_batch(batch, content, special)
             ids, mask = torch.from_numpy(ids), torch.from_numpy(mask)
             with torch.autocast("cpu", torch.bfloat16):
                 x = model.encode(ids, mask).float()
             mean = F.normalize((x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True), dim=-1)
-            for row, (example, _, _) in enumerate(batch):
+            for row, (example, _) in enumerate(batch):
                 for name, value in example.classes.items():
                     sums[columns[name][0] + value] += mean[row]
     for head in heads:
@@ -238,7 +238,7 @@ class Trainer:
         factor = min(1.0, progress / 0.06 + 1e-3) * min(1.0, (1 - progress) / 0.94)
         for group, value in zip(self.optimizer.param_groups, self.peak):
             group["lr"] = value * factor
-        ids, mask, ranges = make_batch(batch, self.special)
+        ids, mask, ranges = make_batch(batch, self.content, self.special)
         hide = mask & (self.rng.random(ids.shape) < self.args.hide) & ~np.isin(ids, self.special)
         ids[hide] = self.tokenizer.token_to_id("[MASK]")
         with torch.autocast("cpu", torch.bfloat16):
@@ -262,7 +262,7 @@ class Trainer:
         args = self.args
         seen_now = [e for e in examples if self.rng.random() < e.record.keep]
         batches = epoch_batches([self.noised(e) for e in seen_now], self.content, args.budget,
-                                args.rows, self.rng, args.cut == "sentences")
+                                args.rows, self.rng)
         count = count_items(self.heads, batches)
         share = {h.name: h.weight * len(batches) / max(1, count[h.name]) for h in self.heads}
         sums, seen = {}, 0
@@ -301,8 +301,6 @@ def parse():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1e9, help="end the schedule by then")
     parser.add_argument("--tokens", type=int, default=128, help="window size")
-    parser.add_argument("--cut", choices=("stride", "sentences"), default="stride",
-                        help="what windows are cut by, as in a bundle")
     parser.add_argument("--budget", type=int, default=1024, help="tokens in a batch")
     parser.add_argument("--rows", type=int, default=32, help="windows in a batch, at most")
     parser.add_argument("--lr", type=float, default=2e-4)

@@ -8,8 +8,9 @@ BASE = "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0)"
 DATA = ("MACCROBAT 2020 (CC BY 4.0), BC5CDR (CC BY 4.0), NCBI Disease (CC BY 4.0), ASQ-PHI (MIT), "
         "presidio-research synthetic sentences (MIT), ACI-BENCH (CC BY 4.0), MTS-Dialog (CC BY 4.0)")
 LICENSE = "CC-BY-4.0"
-# A missed identifier costs more than a wrong one: what the head finds is kept, however unsure.
-THRESHOLDS = {"phi": 0.05}
+# A missed identifier costs more than a wrong one: what the head finds is kept, however unsure. The
+# 31 History spans of dev tell no threshold: what is fitted to them lets headings through.
+THRESHOLDS = {"phi": 0.05, "history": 0.5}
 EXAMPLES = (
     "Patient: Rosa Winter, MRN 8812345. A 64-year-old woman was seen at Lakeside Clinic on "
     "March 3, 2021 with severe chest pain for two days. Past medical history of hypertension.",
