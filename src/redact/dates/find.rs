@@ -3,6 +3,7 @@
 //! Deliberately wide where a month is named, and narrow where only numbers stand: a fraction, a
 //! blood pressure and a grade of strength look like a month and a day.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use jiff::civil::Date;
@@ -145,9 +146,10 @@ pub(in crate::redact) fn find(text: &str) -> Vec<Found> {
     for pattern in [&DAY_FIRST, &WORDS_FIRST, &PACKED] {
         found.extend(pattern.captures_iter(text).filter_map(|captures| named(&captures, true)));
     }
+    let mut walked = BTreeSet::new();
     for pattern in [&MONTH_DAY, &MONTH_DAY_SLASH, &MONTH_DAY_ALONE, &MONTH_DAY_INSIDE] {
         for first in pattern.captures_iter(text).filter_map(|captures| month_day(&captures)) {
-            chain(text, first, &mut found);
+            chain(text, first, &mut walked, &mut found);
         }
     }
     found.extend(MONTH_YEAR.captures_iter(text).filter_map(|captures| month_year(&captures)));
@@ -188,14 +190,16 @@ fn add_weekdays(text: &str, found: &mut [Found]) {
     }
 }
 
-/// Adds `first` and those that follow it: `3/1, 3/8 and 3/15`.
-fn chain(text: &str, first: Found, found: &mut Vec<Found>) {
+/// Adds `first` and those that follow it: `3/1, 3/8 and 3/15`. What follows is told by where one
+/// ends alone, so no place is walked from twice: `walked` holds these ends.
+fn chain(text: &str, first: Found, walked: &mut BTreeSet<usize>, found: &mut Vec<Found>) {
     let mut end = first.span.end;
     found.push(first);
-    while let Some(mut next) = text
-        .get(end..)
-        .and_then(|rest| MONTH_DAY_NEXT.captures(rest))
-        .and_then(|captures| month_day(&captures))
+    while walked.insert(end)
+        && let Some(mut next) = text
+            .get(end..)
+            .and_then(|rest| MONTH_DAY_NEXT.captures(rest))
+            .and_then(|captures| month_day(&captures))
     {
         next.span = Span { start: end + next.span.start, end: end + next.span.end };
         end = next.span.end;

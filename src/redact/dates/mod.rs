@@ -267,6 +267,14 @@ mod tests {
     }
 
     #[test]
+    fn of_many_days_in_a_row_each_is_found_once() {
+        // Were each walked from to the last one, their number would be its own square.
+        for one in ["3/1 -\n", "thru 3/1 "] {
+            assert_eq!(find(&one.repeat(30_000)).len(), 30_000, "{one}");
+        }
+    }
+
+    #[test]
     fn of_two_dates_none_is_the_only_one() {
         assert!(only("on March 3, 2024").is_some());
         assert!(only("May 1, 2020 May 2, 2020").is_none());
