@@ -83,7 +83,8 @@ impl Making<'_> {
             match self.value(&field.name, &one.value, Some(one.evidence.span)) {
                 Some(value) => {
                     let attributes = one.attributes.iter();
-                    let attributes = attributes.map(|it| self.attribute(&field.name, it));
+                    let attributes =
+                        attributes.map(|it| self.attribute(&field.name, one.evidence.span, it));
                     let attributes = attributes.collect();
                     values.push(FieldValue { value, evidence, attributes });
                 }
@@ -94,10 +95,16 @@ impl Making<'_> {
         Field { name: field.name.clone(), values, unread }
     }
 
-    fn attribute(&self, column: &str, attribute: &Attribute) -> Attribute {
+    /// An attribute of the value that was read from `whole`.
+    fn attribute(&self, column: &str, whole: Span, attribute: &Attribute) -> Attribute {
         let name = format!("{column}.{}", attribute.name);
-        let span = attribute.evidence.as_ref().map(|evidence| evidence.span);
-        let value = attribute.value.as_ref().and_then(|value| self.value(&name, value, span));
+        let own = attribute.evidence.as_ref().map(|evidence| evidence.span);
+        let value = attribute.value.as_ref().and_then(|value| {
+            // A day or a number without a place of its own was read from the words of the whole.
+            // Words without one are of `pipeline.yaml` or the model.
+            let span = if matches!(value, Value::Text(_)) { own } else { own.or(Some(whole)) };
+            self.value(&name, value, span)
+        });
         let evidence = attribute.evidence.as_ref().map(|one| self.published.evidence(one));
         Attribute { name: attribute.name.clone(), value, evidence }
     }

@@ -7,6 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
 use super::rules::Hit;
 use crate::config::redaction::IdentifierKind as Kind;
 use crate::types::Span;
@@ -183,12 +186,13 @@ fn digit_runs(text: &str) -> Vec<Vec<(char, usize)>> {
     runs
 }
 
-/// Runs of letters and digits, in lower case.
+/// Runs of letters and digits, in lower case and with letters and their marks as one character:
+/// what an envelope writes so may be parted in a document.
 fn words(text: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut is_inside = false;
     for (at, letter) in text.char_indices() {
-        let is_part = letter.is_alphanumeric();
+        let is_part = letter.is_alphanumeric() || is_inside && is_combining_mark(letter);
         if is_part && !is_inside {
             let span = Span { start: at, end: at };
             words.push(Word { lower: String::new(), span });
@@ -198,6 +202,9 @@ fn words(text: &str) -> Vec<Word> {
             word.span.end = at + letter.len_utf8();
         }
         is_inside = is_part;
+    }
+    for word in words.iter_mut().filter(|word| !word.lower.is_ascii()) {
+        word.lower = word.lower.nfc().collect();
     }
     words
 }
@@ -235,6 +242,8 @@ mod tests {
         check(&jane, "in a van by the river", &[]);
         check(&[(Kind::Name, "Groß, Jürgen")], "JÜRGEN came", &["JÜRGEN"]);
         check(&[(Kind::Name, "Lee")], "sleeping well, Lee", &["Lee"]);
+        check(&[(Kind::Name, "M\u{fc}ller")], "Mu\u{308}ller, Muller", &["Mu\u{308}ller"]);
+        check(&[(Kind::Name, "Mu\u{308}ller")], "M\u{dc}LLER", &["M\u{dc}LLER"]);
     }
 
     #[test]

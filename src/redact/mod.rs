@@ -42,8 +42,9 @@ use crate::types::{
 /// key of its outcomes, and an erasure under that key must meet them.
 const DOCUMENT: &str = "document id";
 
-/// Confidence from which on a word that the model marks is looked for elsewhere by itself.
-const REPEAT_CONFIDENCE_MIN: f32 = 0.9;
+/// Confidence from which on a word that the model marks is looked for elsewhere by itself: a name
+/// more likely than not, since one that is missed costs more than one too many.
+const REPEAT_CONFIDENCE_MIN: f32 = 0.5;
 /// Fewer letters and digits are not looked for elsewhere: they stand for too much.
 const REPEAT_CHARS_MIN: usize = 4;
 /// Largest shift of dates, in days, either way: less than a year, after which a day without its
@@ -209,7 +210,9 @@ impl Redactor {
         let values = extraction.fields.iter().flat_map(|field| &field.values);
         let places = values.flat_map(|one| {
             let attributes = one.attributes.iter().filter_map(|attribute| {
-                Some((attribute.value.as_ref()?, attribute.evidence.as_ref()?.span))
+                // One without a place of its own was read from the words of the whole.
+                let own = attribute.evidence.as_ref().map(|evidence| evidence.span);
+                Some((attribute.value.as_ref()?, own.unwrap_or(one.evidence.span)))
             });
             attributes.chain([(&one.value, one.evidence.span)])
         });

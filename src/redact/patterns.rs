@@ -24,7 +24,7 @@ const CODE: &str = r"#?(?P<id>(?:(?:[A-Z]{1,6}[\-/.]){0,2}[A-Z]{0,6}|(?-i:[A-Z]{
 const LINK: &str =
     r"(?:\s*(?:id|identifier|number|num|no|nr|code)\b)?[\s:#=.(]*(?:(?:is|was|of)\s+)?[\s:#]*";
 /// One to four capitalised words or initials behind a title, if there is one.
-const PERSON: &str = r"(?:(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b\.?[ \t]+)?(?P<id>(?:\p{Lu}\.|\p{Lu}[\p{L}'’\-]*)(?:[ \t]+(?:(?:de|van|von|der|la|bin|al)[ \t]+)*(?:\p{Lu}\.|\p{Lu}[\p{L}'’\-]*)){0,3})";
+const PERSON: &str = r"(?:(?:Dr|Mr|Mrs|Ms|Miss|Prof)\b\.?[ \t]+)?(?P<id>(?:\p{Lu}\.|\p{Lu}[\p{L}\p{M}'’\-]*)(?:[ \t]+(?:(?:de|van|von|der|la|bin|al)[ \t]+)*(?:\p{Lu}\.|\p{Lu}[\p{L}\p{M}'’\-]*)){0,3})";
 /// An age above 89, in digits and in words.
 const OLD: &str = r"(?:9[0-9]|1[0-4][0-9])";
 const OLD_WORDS: &str = r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|one)\s+hundred(?:\s+(?:and\s+)?(?:one|two|three|four|five|six|seven|eight|nine|ten))?)";

@@ -32,9 +32,16 @@ pub(super) fn unite(mut detections: Vec<Detection>, text: &str) -> Vec<Detection
             None => regions.push((one, length)),
             Some((last, longest)) => {
                 let end = last.span.end.max(one.span.end);
-                let is_better = length > *longest
-                    || (length == *longest
-                        && (&one.decider, one.kind) < (&last.decider, last.kind));
+                // A day of birth stays one, whoever takes more words around it for a mere date.
+                let is_better = match (last.kind, one.kind) {
+                    (Kind::BirthDate, kind) if kind != Kind::BirthDate => false,
+                    (kind, Kind::BirthDate) if kind != Kind::BirthDate => true,
+                    _ => {
+                        length > *longest
+                            || (length == *longest
+                                && (&one.decider, one.kind) < (&last.decider, last.kind))
+                    }
+                };
                 if is_better {
                     *longest = length;
                     last.kind = one.kind;
@@ -94,6 +101,18 @@ mod tests {
         let expected =
             [("John Q. Doe".to_owned(), Kind::Name), ("MRN 12-34".to_owned(), Kind::Other)];
         assert_eq!(regions, expected);
+    }
+
+    #[test]
+    fn a_day_of_birth_stays_one_beside_a_longer_date() {
+        let text = "born on 3/12/1931, he";
+        let of_rule = found(text, "3/12/1931", Kind::BirthDate, Decider::Rule);
+        let of_model = found(text, "on 3/12/1931,", Kind::Date, Decider::Model("DATE".to_owned()));
+        for all in [vec![of_rule.clone(), of_model.clone()], vec![of_model, of_rule]] {
+            let regions = unite(all, text);
+            assert_eq!((regions.len(), regions[0].kind), (1, Kind::BirthDate));
+            assert_eq!(&text[regions[0].span.range()], "on 3/12/1931,");
+        }
     }
 
     proptest! {

@@ -175,7 +175,7 @@ impl Replacer<'_> {
             u8::try_from(chosen).unwrap_or_default()
         };
         let made_up = words.chars().map(|letter| match letter {
-            '0'..='9' => char::from(b'0' + next(10)),
+            _ if letter.is_numeric() => char::from(b'0' + next(10)),
             'a'..='z' => char::from(b'a' + next(26)),
             _ if letter.is_alphabetic() => char::from(b'A' + next(26)),
             _ => letter,

@@ -7,8 +7,8 @@ use super::{Redacted, Redactor, Subject};
 use crate::config::pipeline::{FieldKind, FieldSpec};
 use crate::config::redaction::{DatePolicy, IdentifierKind as Kind, Policies, Policy, Redact};
 use crate::types::{
-    Decider, Delivery, Digest, Evidence, Extraction, Field, FieldValue, Finding, Flag, Header,
-    Identifier, Key, Position, Sensitive, Span, Text, Value,
+    Attribute, Decider, Delivery, Digest, Evidence, Extraction, Field, FieldValue, Finding, Flag,
+    Header, Identifier, Key, Position, Sensitive, Span, Text, Value,
 };
 
 const NOTE: &str = "Ann Lee, MRN 982-12-34, a 93-year-old, was seen by Dr. Bob Stone on March 3, 2024. \
@@ -185,6 +185,38 @@ fn the_envelope_names_who_is_looked_for_and_moves_all_their_dates_alike() {
     let days = redactor.replacer(subject).shift_days;
     assert_eq!(days, redactor.replacer(other).shift_days);
     assert!(days != 0 && days.abs() <= 365);
+}
+
+#[test]
+fn what_was_read_from_the_words_of_a_value_leaves_as_they_do() {
+    let body = "DOB: 03/12/1931. A 95-year-old, seen on March 3, 2024.";
+    let of = |column: &str, at: &str, value| {
+        let mut field = field(column, words(at), evidence(body, at));
+        let attribute = Attribute { name: "own".to_owned(), value: Some(value), evidence: None };
+        field.values[0].attributes.push(attribute);
+        field
+    };
+    let extraction = Extraction {
+        fields: vec![
+            of("born", "03/12/1931", Value::Date(date(1931, 3, 12))),
+            of("seen", "March 3, 2024", Value::Date(date(2024, 3, 3))),
+            of("old", "95-year-old", Value::Integer(95)),
+            of("kind", "95-year-old", words("Age")),
+        ],
+        flags: Vec::new(),
+    };
+    let shown = |policy| {
+        let redacted = redacted(&redactor(Policy::Mask, policy), body, &[], &extraction);
+        let value = |field: &Field| {
+            let value = field.values[0].attributes[0].value.as_ref();
+            value.map(|value| value.written().into_owned())
+        };
+        redacted.extraction.fields.iter().map(value).collect::<Vec<_>>()
+    };
+    let some = |words: &str| Some(words.to_owned());
+    assert_eq!(shown(DatePolicy::Year), [None, some("2024-01-01"), some("90"), some("Age")]);
+    assert_eq!(shown(DatePolicy::Keep), [None, some("2024-03-03"), some("90"), some("Age")]);
+    assert_eq!(shown(DatePolicy::Shift)[0], None);
 }
 
 #[test]
