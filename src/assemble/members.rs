@@ -13,41 +13,53 @@ use crate::types::Span;
 /// Limit: objects in objects that are looked into; logs nest two or three deep.
 const DEPTH_MAX: usize = 8;
 
-/// Values by the keys that lead to them; none where the text is no JSON object.
+/// The members of an object; none where the text is no JSON object.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    /// Strings, numbers and booleans.
-    values: BTreeMap<Vec<String>, Span>,
+    of: BTreeMap<String, Member>,
+}
+
+/// What stands under one key.
+#[derive(Debug, Default)]
+struct Member {
+    /// A string, number or boolean.
+    value: Option<Span>,
+    /// What an object holds. Invariant: each key stands here once, however many members it leads
+    /// to, so that all of it takes no more than a few times the text.
+    members: Members,
 }
 
 impl Members {
     /// The members of `text`, if it is one JSON object and nothing else.
     pub(super) fn of(text: &str) -> Self {
         let start = text.len() - text.trim_start().len();
-        let mut reader = Reader { text, at: start, path: Vec::new(), found: BTreeMap::new() };
-        let is_object = text.trim_start().starts_with('{') && reader.object().is_some();
+        let mut reader = Reader { text, at: start };
+        let mut members = Self::default();
+        let is_object =
+            text.trim_start().starts_with('{') && reader.object(0, &mut members).is_some();
         let is_all = text.get(reader.at..).is_some_and(|rest| rest.trim().is_empty());
-        if is_object && is_all { Self { values: reader.found } } else { Self::default() }
+        if is_object && is_all { members } else { Self::default() }
     }
 
     /// The value of the key `key`, or else of the path that its full stops make.
     pub(super) fn value(&self, key: &str) -> Option<Span> {
-        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        let found = self.values.get([key.to_owned()].as_slice());
-        found.or_else(|| self.values.get(&path)).copied()
+        let found = self.of.get(key).and_then(|member| member.value);
+        found.or_else(|| {
+            let mut keys = key.split('.');
+            let first = self.of.get(keys.next()?)?;
+            keys.try_fold(first, |member, key| member.members.of.get(key))?.value
+        })
     }
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    path: Vec<String>,
-    found: BTreeMap<Vec<String>, Span>,
 }
 
 impl Reader<'_> {
-    /// Reads an object to its end; `None` where it is none.
-    fn object(&mut self) -> Option<()> {
+    /// Reads an object in `depth` others to its end; `None` where it is none.
+    fn object(&mut self, depth: usize, members: &mut Members) -> Option<()> {
         self.sign('{')?;
         if self.sign('}').is_some() {
             return Some(());
@@ -55,20 +67,18 @@ impl Reader<'_> {
         loop {
             let key: String = self.next()?;
             self.sign(':')?;
-            self.path.push(key);
-            self.value()?;
-            self.path.pop();
+            self.value(depth + 1, members.of.entry(key).or_default())?;
             if self.sign(',').is_none() {
                 return self.sign('}');
             }
         }
     }
 
-    fn value(&mut self) -> Option<()> {
+    fn value(&mut self, depth: usize, member: &mut Member) -> Option<()> {
         let start = self.text.len() - self.rest()?.len();
         let first = self.rest()?.chars().next()?;
-        if first == '{' && self.path.len() < DEPTH_MAX {
-            return self.object();
+        if first == '{' && depth < DEPTH_MAX {
+            return self.object(depth, &mut member.members);
         }
         let _: IgnoredAny = self.next()?;
         let span = match first {
@@ -77,7 +87,7 @@ impl Reader<'_> {
             _ => Span { start, end: self.at },
         };
         if !span.is_empty() {
-            self.found.insert(self.path.clone(), span);
+            member.value = Some(span);
         }
         Some(())
     }
@@ -139,6 +149,15 @@ mod tests {
         check(r#"{"msg":"","x":null}"#, "x", None);
         check(r#"{"a":1,"a":2}"#, "a", Some("2"));
         check(r#"{"\u0061":1}"#, "a", Some("1"));
+    }
+
+    #[test]
+    fn a_long_key_is_kept_once_for_all_that_it_leads_to() {
+        let members: Vec<_> = (0..50_000).map(|number| format!("\"a{number}\":1")).collect();
+        let key = "k".repeat(500_000);
+        let text = format!("{{\"{key}\":{{{}}}}}", members.join(","));
+        // Kept with each of its members the key would take 25 GB.
+        check(&text, &format!("{key}.a49999"), Some("1"));
     }
 
     #[test]
