@@ -10,12 +10,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::{Trouble, away};
 use crate::types::{Claim, Uri};
 
 /// Bytes that are read between two looks at whether the document is still wanted.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// Whether links lead in a circle; the standard library has no stable name for it.
+fn is_loop(error: &std::io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::LOOP)
+}
 
 /// The bytes of the claim's file; `None` once nobody wants them.
 pub(super) fn read(
@@ -29,6 +35,9 @@ pub(super) fn read(
             Trouble::Missing
         } else if kind == ErrorKind::PermissionDenied {
             Trouble::Denied
+        } else if kind == ErrorKind::InvalidFilename || is_loop(error) {
+            // No folder has such a file, so it is not the folder that is away.
+            Trouble::Outside
         } else {
             Trouble::Away(away(folder, &format!("reading a file: {kind}")))
         }

@@ -91,6 +91,8 @@ fn a_file_is_read_from_below_its_folder_and_from_nowhere_else() {
         ("hole/a", RejectCode::ClaimForbidden),
         ("deep", RejectCode::ClaimForbidden),
         ("pipe", RejectCode::ClaimForbidden),
+        ("loop", RejectCode::ClaimForbidden),
+        (&"a".repeat(300), RejectCode::ClaimForbidden),
         ("gone", RejectCode::ClaimNotFound),
         ("a/b", RejectCode::ClaimNotFound),
         ("other", RejectCode::ClaimMismatch),
