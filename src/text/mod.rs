@@ -118,10 +118,10 @@ impl Reader {
                     self.child = Some(child);
                     return Ok(Ok(reading));
                 }
-                Err(Failure::Died(_) | Failure::Refused(Refusal::Memory)) if !was_fresh => {}
-                Err(Failure::Refused(Refusal::EngineMissing(words))) => {
-                    return Err(engine_missing(&self.launch, &words));
-                }
+                Err(
+                    Failure::Died(_)
+                    | Failure::Refused(Refusal::Memory | Refusal::EngineMissing(_)),
+                ) if !was_fresh => {}
                 Err(failure) => {
                     if matches!(failure, Failure::Died(Death::Forbidden)) {
                         tracing::error!(
@@ -144,9 +144,13 @@ impl Reader {
     /// on which none is: a fault to be tried again otherwise.
     fn prove(&mut self, terms: &Terms, limits: &TextLimits) -> Result<(), Fault> {
         let mut child = self.child_with(limits.memory_bytes_max)?;
-        child.probe(terms, patience(limits)).map_err(|failure| {
-            let what = format!("proving a text child after one that failed: {failure:?}");
-            Fault::plain(FaultClass::Retry, what)
+        // Only of a child that has read no document the words may be told.
+        child.probe(terms, patience(limits)).map_err(|failure| match failure {
+            Failure::Refused(Refusal::EngineMissing(words)) => engine_missing(&self.launch, &words),
+            failure => {
+                let what = format!("proving a text child after one that failed: {failure:?}");
+                Fault::plain(FaultClass::Retry, what)
+            }
         })?;
         self.child = Some(child);
         Ok(())

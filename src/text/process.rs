@@ -179,7 +179,7 @@ impl Child {
     pub(super) fn probe(&mut self, terms: &Terms, patience: Patience) -> Result<(), Failure> {
         let mut wire = self.exchange(patience);
         let sent = frame::write_probe(&mut wire, terms);
-        let pages = sent.map_err(Stop::Io).and_then(|()| wire.pages(terms.text_bytes_max));
+        let pages = sent.map_err(Stop::Io).and_then(|()| wire.pages(terms));
         pages.map(drop).map_err(|stop| self.failure(stop))
     }
 
@@ -199,7 +199,7 @@ impl Child {
         // what it said counts more than the broken pipe.
         let pages = match sent {
             Err(error) if is_timeout(&error) => Err(Stop::Io(error)),
-            Ok(()) | Err(_) => wire.pages(terms.text_bytes_max),
+            Ok(()) | Err(_) => wire.pages(terms),
         };
         self.documents += 1;
         // A child whose address space was nearly used up may be too scattered for the next one.
@@ -313,11 +313,11 @@ impl Wire<'_> {
         }
     }
 
-    /// The pages up to the last one, at most `text_bytes_max` bytes together.
-    fn pages(&mut self, text_bytes_max: u64) -> Result<Reading, Stop> {
-        pages(text_bytes_max, || {
+    /// The pages up to the last one, at most as many and as long as `terms` have it.
+    fn pages(&mut self, terms: &Terms) -> Result<Reading, Stop> {
+        pages(terms, || {
             self.deadlines.progressed();
-            self.reply(text_bytes_max)
+            self.reply(terms.text_bytes_max)
         })
     }
 
@@ -330,18 +330,23 @@ impl Wire<'_> {
     }
 }
 
-/// The pages that replies give up to the one that ends them, at most `text_bytes_max` bytes together.
+/// The pages that replies give up to the one that ends them, at most as many and with as many bytes
+/// as `terms` have it. The child keeps to that itself, unless a document has taken it over.
 pub(super) fn pages(
-    text_bytes_max: u64,
+    terms: &Terms,
     mut reply: impl FnMut() -> io::Result<Reply>,
 ) -> Result<Reading, Stop> {
     let mut pages = Vec::new();
-    let mut left_bytes = text_bytes_max;
+    let mut left_bytes = terms.text_bytes_max;
+    let pages_max = usize::try_from(terms.pages_max.max(1)).unwrap_or(usize::MAX);
     loop {
         match reply()? {
             Reply::Page(text) => {
                 let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
                 left_bytes = left_bytes.checked_sub(bytes).ok_or(Stop::Flood)?;
+                if pages.len() == pages_max {
+                    return Err(Stop::Flood);
+                }
                 pages.push(text);
             }
             Reply::Progress => {}
@@ -381,7 +386,27 @@ fn is_timeout(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Death, cause_of_death};
+    use super::{Death, Stop, cause_of_death, pages};
+    use crate::text::frame::{Engine, Reply, Terms};
+
+    #[test]
+    fn a_child_that_gives_more_pages_than_it_may_is_not_read_on() {
+        let terms = Terms {
+            engine: Engine::Pdfium,
+            pages_max: 3,
+            text_bytes_max: 100,
+            cpu_seconds_max: 1,
+            charset: String::new(),
+        };
+        let read = |count: usize| {
+            let done = Reply::Done { is_strained: false };
+            let replies = std::iter::repeat_with(|| Reply::Page(String::new())).take(count);
+            let mut replies = replies.chain([done]);
+            pages(&terms, || Ok(replies.next().unwrap())).map(|reading| reading.pages.len())
+        };
+        assert!(matches!(read(3), Ok(3)));
+        assert!(matches!(read(4), Err(Stop::Flood)));
+    }
 
     #[test]
     fn each_death_has_its_cause() {

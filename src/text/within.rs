@@ -43,7 +43,7 @@ pub fn reading<'a>(
         wire = rest.get(length..).unwrap_or_default();
         frame::decode_reply(*head, payload.to_vec())
     };
-    let failure = match process::pages(terms.text_bytes_max, reply) {
+    let failure = match process::pages(&terms, reply) {
         Ok(reading) => return Ok((readable(reading, media_type, limits), wire)),
         Err(Stop::Refused(refusal)) => Failure::Refused(refusal),
         Err(Stop::Flood) => Failure::Flood,
