@@ -47,15 +47,23 @@ pub(super) fn send_to(tracer: SdkTracer) {
 }
 
 /// The headers of a delivery, as they may name a parent.
-struct Headers<'a>(&'a Delivery);
+struct Headers<'a> {
+    delivery: &'a Delivery,
+    /// Where identifiers must not leave, neither does what the sender wrote beside the trace:
+    /// spans would carry it to the collector.
+    is_redacted: bool,
+}
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        std::str::from_utf8(self.0.header(key)?).ok()
+        if self.is_redacted && !key.eq_ignore_ascii_case(TRACEPARENT) {
+            return None;
+        }
+        std::str::from_utf8(self.delivery.header(key)?).ok()
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.0.headers.iter().map(|header| header.name.as_str()).collect()
+        self.delivery.headers.iter().map(|header| header.name.as_str()).collect()
     }
 }
 
@@ -69,8 +77,8 @@ impl Trail {
     /// Begins the span of a delivery that `flow` consumes, and names it in the delivery's headers, so that outcomes carry it. `None` where no traces are sent, or not this one's.
     pub fn begin(delivery: &mut Delivery, flow: &Flow) -> Option<Self> {
         let tracer = TRACER.get()?;
-        let parent =
-            TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(delivery));
+        let headers = Headers { delivery, is_redacted: flow.pipeline.redact.is_some() };
+        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);
         let position = &delivery.position;
         let span = tracer
             .span_builder(format!("process {}", position.topic))
@@ -181,4 +189,32 @@ fn size(body: Option<&Sensitive<Vec<u8>>>) -> i64 {
 /// A span as W3C Trace Context writes it. <https://www.w3.org/TR/trace-context/#traceparent-header>
 fn written(span: &SpanContext) -> String {
     format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags())
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::propagation::Extractor as _;
+
+    use super::Headers;
+    use crate::types::{Delivery, Header, Position, Sensitive};
+
+    #[test]
+    fn of_a_flow_that_redacts_nothing_beside_the_trace_reaches_a_span() {
+        let header = |name: &str| Header {
+            name: name.to_owned(),
+            value: Some(Sensitive::new(b"emr=JaneDoe".to_vec())),
+        };
+        let delivery = Delivery {
+            position: Position { topic: "in".into(), partition: 0, offset: 7 },
+            key: None,
+            body: None,
+            headers: vec![header("traceparent"), header("tracestate")],
+            sent: None,
+        };
+        for (is_redacted, state) in [(false, Some("emr=JaneDoe")), (true, None)] {
+            let headers = Headers { delivery: &delivery, is_redacted };
+            assert_eq!(headers.get("tracestate"), state);
+            assert_eq!(headers.get("traceparent"), Some("emr=JaneDoe"));
+        }
+    }
 }
