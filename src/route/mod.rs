@@ -133,7 +133,11 @@ impl<P: Payload> Router<P> {
         let entry = audit::of(outcome, &outgoing, origin, &self.base);
         let entry = Outgoing {
             topic: topic.clone(),
-            key: outgoing.key.clone(),
+            // Rejects that bring their bytes bring the plain key, too; an audit entry never does.
+            key: outgoing.key.clone().map(|key| {
+                let sealed = origin.cover.and_then(|cover| cover.key.clone());
+                sealed.unwrap_or(key)
+            }),
             headers: self.headers(&entry.record_id),
             payload: Some(Sensitive::new(self.payload.audit(&entry))),
             kind: None,

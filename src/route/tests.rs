@@ -381,8 +381,10 @@ fn under_a_cover_nothing_of_the_input_leaves_but_what_the_cover_holds() {
     assert!(router(9).tombstone(&origin, Tombstone::Forward).iter().all(|sent| !has_secret(sent)));
     let open = Cover { shows_rejects: true, ..cover.clone() };
     let origin = Origin { cover: Some(&open), ..origin };
-    let refused = router(9).route(&reject(), &origin).remove(0);
-    assert_eq!((body(&refused), key(&refused)), (b"SECRET".as_slice(), Some(b"SECRET".as_slice())));
+    let all = router(9).route(&reject(), &origin);
+    let refused = &all[0];
+    assert_eq!((body(refused), key(refused)), (b"SECRET".as_slice(), Some(b"SECRET".as_slice())));
+    assert_eq!(key(&all[1]), Some(b"sealed".as_slice()), "the audit's");
     assert!(!has_secret(&router(9).route(&record_, &origin)[0]));
 }
 
