@@ -231,6 +231,7 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
             RDKafkaErrorCode::State
             | RDKafkaErrorCode::IllegalGeneration
             | RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::StaleMemberEpoch
             | RDKafkaErrorCode::PurgeQueue
             | RDKafkaErrorCode::PurgeInflight
             | RDKafkaErrorCode::MessageTimedOut

@@ -211,7 +211,17 @@ impl<P: Payload> Router<P> {
             kind: None,
             code: "",
         });
-        outgoing.collect()
+        let outgoing: Vec<_> = outgoing.collect();
+        let limit = self.output.message_bytes_max;
+        let Some(size) = outgoing.iter().map(Outgoing::size_bytes).max().filter(|it| *it > limit)
+        else {
+            return outgoing;
+        };
+        let detail = format!(
+            "the tombstone takes {size} bytes of key and headers, over the limit \
+             `output.message_bytes_max` of {limit}"
+        );
+        vec![self.refused(&Reject::new(RejectCode::RecordTooLarge, Room::Route, detail), origin)]
     }
 
     fn refused(&self, refusal: &Reject, origin: &Origin<'_>) -> Outgoing {

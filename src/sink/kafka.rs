@@ -240,7 +240,8 @@ impl Kafka {
         let partitions: Vec<_> = wanted.iter().map(|(partition, _)| *partition).collect();
         let found = self.insist(shutdown, || self.offsets.committed(&partitions))?;
         wanted.retain(|(partition, next_offset)| {
-            let is_there = |(of, offset): &(i32, i64)| of == partition && offset >= next_offset;
+            // One that is higher was committed in a topic before this one of the same name.
+            let is_there = |(of, offset): &(i32, i64)| of == partition && offset == next_offset;
             !found.iter().any(is_there)
         });
         if wanted.is_empty() {
@@ -256,8 +257,15 @@ impl Kafka {
         // them.
         self.producer.purge(PurgeConfig::default().queue().inflight());
         drop(self.producer.flush(PURGE_MAX));
-        let aborted = self.persist(shutdown, "aborting a transaction", || {
-            self.producer.abort_transaction(call_max(shutdown))
+        let aborted = self.insist(shutdown, || {
+            self.producer.abort_transaction(call_max(shutdown)).map_err(|error| {
+                let passes = may_be_aborted_later(error.rdkafka_error_code());
+                let mut fault = self.told("aborting a transaction", error);
+                if passes && fault.class == FaultClass::Abort {
+                    fault.class = FaultClass::Retry;
+                }
+                fault
+            })
         });
         // The messages of the aborted transaction report that they were purged.
         drop(self.reports(shutdown));
@@ -411,6 +419,9 @@ impl Kafka {
         let over = || Fault::plain(FaultClass::Abort, "committing: the time of a drain is over");
         let call = || {
             self.pulse.beat();
+            // Few calls of the client serve its events, and one of them is that it wants a token: a
+            // cluster that comes back would never let it in.
+            self.producer.poll(Duration::ZERO);
             call()
         };
         backoff::persist(shutdown, told, call)?.ok_or_else(over)
@@ -473,6 +484,20 @@ fn check_alive(commit: &Commit<Outgoing>) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::plain(FaultClass::Abort, "committing: a partition was revoked"))
+}
+
+/// Whether an abort that met this may be asked for again: the transaction stays open, and the client
+/// waits for that. For any other call these end the transaction.
+const fn may_be_aborted_later(code: Option<RDKafkaErrorCode>) -> bool {
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Unknown
+        )
+    )
 }
 
 /// Longest wait for one call now.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier,
 };
-use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::ProducerContext;
 
 use crate::error::{Fault, FaultClass};
-use crate::kafka::{self, Connection};
+use crate::kafka::{self, Connection, Quiet};
 
 /// The configuration of a topic that bounds its batches of messages.
 const TOPIC_LIMIT: &str = "max.message.bytes";
@@ -72,7 +72,7 @@ impl Topics<'_> {
     }
 
     fn describe(&self, timeout: Duration) -> Result<Vec<ConfigResource>, KafkaError> {
-        let admin: AdminClient<DefaultClientContext> = self.connection.config().create()?;
+        let admin: AdminClient<Quiet> = self.connection.config().create_with_context(Quiet)?;
         let options = AdminOptions::new().request_timeout(Some(timeout));
         let topics: Vec<_> = self.names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let answers = kafka::block_on(admin.describe_configs(&topics, &options));

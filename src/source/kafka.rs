@@ -275,6 +275,10 @@ impl<T: Send> Kafka<T> {
             let mut ledger = self.ledger.lock();
             let is_held = ledger.is_held();
             if is_held && let Some(behind) = ledger.restart() {
+                // What is read again is not done yet.
+                for (lease, _) in &behind {
+                    client.context().bound.assigned(lease.partition());
+                }
                 self.behind.extend(behind);
             }
             (ledger.in_flight(), ledger.partitions(), is_held)
@@ -301,14 +305,20 @@ impl<T: Send> Kafka<T> {
                 self.paused.extend(fresh);
             }
             self.is_paused = true;
-        } else if is_low && self.behind.is_empty() && (self.is_paused || !self.paused.is_empty()) {
+        } else if (is_low || !self.is_paused)
+            && self.behind.is_empty()
+            && (self.is_paused || !self.paused.is_empty())
+        {
+            // A partition that comes back was paused when it left, and goes on with the others.
             let resumed: Vec<i32> = partitions
                 .iter()
                 .copied()
                 .filter(|partition| self.paused.remove(partition))
                 .filter(|partition| !client.context().bound.is_done(*partition))
                 .collect();
-            (self.is_paused, self.full_since) = (false, None);
+            if is_low {
+                (self.is_paused, self.full_since) = (false, None);
+            }
             if !resumed.is_empty() {
                 self.switch(client, &resumed, false)?;
                 self.watch.reset();
@@ -338,11 +348,16 @@ impl<T: Send> Kafka<T> {
     /// Pauses the partitions of a range that are done, and stops the worker when all are.
     fn end_range(&self, client: &Client<T>, shutdown: &Shutdown) -> Result<(), Fault> {
         let bound = &client.context().bound;
-        let (partitions, in_flight) = {
+        let (partitions, in_flight, is_held) = {
             let ledger = self.ledger.lock();
-            (ledger.partitions(), ledger.in_flight().deliveries_count)
+            (ledger.partitions(), ledger.in_flight().deliveries_count, ledger.is_held())
         };
-        for partition in &partitions {
+        // A flow that is held has dropped what it will work on again.
+        if is_held {
+            return Ok(());
+        }
+        let mine = partitions.iter().filter(|partition| !self.paused.contains(partition));
+        for partition in mine {
             if let Some(is_pause) = bound.turned(*partition) {
                 self.switch(client, &[*partition], is_pause)?;
             }

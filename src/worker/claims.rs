@@ -75,8 +75,9 @@ impl Running {
             self.shared.metrics.took(self.pipeline(), Stage::Claim, since.elapsed());
             match fetched {
                 Err(_) => self.refuse(&waiting.work, &panicked(Room::Claim)),
-                Ok(Ok(Got::Unwanted)) => {}
+                Ok(Ok(Got::Unwanted)) => self.guard.waits("claims", None),
                 Ok(Ok(Got::Refused(reject))) => {
+                    self.guard.waits("claims", None);
                     self.refuse(&waiting.work, &Outcome::Reject(reject));
                 }
                 Ok(Ok(Got::Bytes(bytes))) => {
@@ -85,7 +86,10 @@ impl Running {
                     work.put(Fetched { claimed: *claimed, bytes, held });
                     self.enqueue(work);
                 }
-                Ok(Ok(Got::Unsettled)) => self.again(waiting, None),
+                Ok(Ok(Got::Unsettled)) => {
+                    self.guard.waits("claims", None);
+                    self.again(waiting, None);
+                }
                 Ok(Err(fault)) => self.again(waiting, Some(&fault)),
             }
         }
