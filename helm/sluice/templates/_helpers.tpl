@@ -58,6 +58,9 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- $flow := get $files "pipeline.yaml" | fromYaml }}
 {{- if hasKey $flow "Error" }}{{ fail (printf "%s.files: pipeline.yaml is no YAML: %s" $at $flow.Error) }}{{ end }}
 {{- if ne (toString $flow.name) .name }}{{ fail (printf "%s: its pipeline.yaml is named `%s`; use that name as the key" $at (toString $flow.name)) }}{{ end }}
+{{- with $flow.model }}
+{{- if not (regexMatch "^\\.\\./\\.\\./models/[^/]+/?$" (toString .)) }}{{ fail (printf "%s: its pipeline.yaml has model: `%s`; the chart puts it at /opt/sluice/pipelines/%s, so give ../../models/NAME" $at (toString .) $.name) }}{{ end }}
+{{- end }}
 {{- if and $flow.redact (not (hasKey .root.Values.secretFiles "SLUICE_REDACT_KEY_FILE")) }}{{ fail (printf "secretFiles.SLUICE_REDACT_KEY_FILE: is missing, and the pipeline %s redacts; give {secret, key} of a secret made of `openssl rand -hex 32`" .name) }}{{ end }}
 {{- $partitions := int64 $worker.partitions }}
 {{- $by := $worker.autoscaling.by }}
