@@ -73,6 +73,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- if and (eq $models.from "volume") (not $models.volume) }}{{ fail (printf "%s.models.volume: is empty; give a volume, such as persistentVolumeClaim: {claimName: models}" $at) }}{{ end }}
 {{- if and (eq $models.from "oci") (not (and $models.oci.image $models.oci.reference)) }}{{ fail (printf "%s.models.oci: give image and reference" $at) }}{{ end }}
 {{- if and (eq $models.from "store") (not (and $models.store.image $models.store.source)) }}{{ fail (printf "%s.models.store: give image and source" $at) }}{{ end }}
+{{- if and $worker.gpu.enabled (eq $models.from "image") }}{{ fail (printf "%s.models.from: image, and its int8 models are refused on a GPU; give those of training/half.py by volume, oci or store" $at) }}{{ end }}
 {{- $_ := set $worker.autoscaling "max" $max }}
 {{- dict "files" $files "flow" $flow "worker" $worker | toYaml }}
 {{- end }}

@@ -26,7 +26,7 @@ pipelines: { contracts: { partitions: 12, autoscaling: { by: keda, tokensPerDeli
 metrics: { rules: { enabled: true } }
 `, `
 kafka: { brokers: "kafka:9092" }
-pipelines: { contracts: { partitions: 12, replicas: 2, gpu: { enabled: true } } }
+pipelines: { contracts: { partitions: 12, replicas: 2, gpu: { enabled: true }, models: { from: volume, volume: { emptyDir: {} } } } }
 metrics: { rules: { enabled: true } }
 `}
 
