@@ -304,6 +304,10 @@ fn a_tombstone_goes_to_both_topics_under_its_key_or_nowhere() {
     assert_eq!(topics, ["records", "reviews"]);
     assert!(sent.iter().all(|sent| sent.payload.is_none() && key(sent) == Some(b"k")));
     assert!(router(9).tombstone(&origin, Tombstone::Ignore).is_empty());
+    let large = delivery(Some(&vec![b'k'; LIMIT]), None, &[]);
+    let origin = Origin { delivery: &large, cover: None, part: Part::WHOLE, digest: None };
+    let sent = router(9).tombstone(&origin, Tombstone::Forward);
+    assert_eq!((sent.len(), sent[0].code), (1, "RECORD_TOO_LARGE"));
 }
 
 /// The entry of the audit as the test's payload writes it.

@@ -3,6 +3,7 @@
 use super::{COUNT, LONG, SMALL_BUDGET, Worker, codes, contracts};
 use crate::support::flow::{Flow, short_contract};
 use crate::support::kafka::{self, Input};
+use crate::support::wait_for;
 
 /// A contract whose window is longer than those of short ones, of more than 192 tokens.
 fn long_contract(number: usize) -> Input {
@@ -77,4 +78,28 @@ fn a_model_that_fails_on_every_document_holds_its_flow_and_no_other() {
     let seen = held.wait_for(COUNT, &mut worker.process, LONG);
     assert_eq!(codes(&seen).len(), refused, "what was not committed was worked on again");
     held.drain_and_check(&mut worker.process, &inputs, &positions);
+}
+
+#[test]
+fn a_range_that_was_read_to_its_end_before_its_flow_is_held_is_worked_off_all_the_same() {
+    const RANGE: usize = 60;
+    let flow = Flow::new(1, SMALL_BUDGET);
+    let inputs: Vec<_> = (0..RANGE).map(long_contract).collect();
+    kafka::produce(&flow.input, &inputs);
+    for topic in [&flow.record, &flow.review, &flow.reject, &flow.audit] {
+        kafka::create_topic_at(kafka::brokers(), &format!("{topic}.v2"), (1, 1), &[]);
+    }
+    let to = format!("0:{RANGE}");
+    let range = ["--from", "0:0", "--to", &to, "--output", "v2"];
+    let mut worker = Worker::start(&flow, &range, "inferred=fail-above:192");
+    let mut holds = 0;
+    let status = wait_for("the end of the range", LONG, || {
+        if worker.stands("contracts")["state"] == "held" {
+            holds += usize::from(worker.ask("POST", "/flows/contracts/release").0 == 200);
+        }
+        worker.process.exited()
+    });
+    assert!(status.success() && holds >= 3, "{holds} holds\n{}", worker.process.tail());
+    let refused = kafka::read_committed_all(&format!("{}.v2", flow.reject));
+    assert_eq!(refused.len(), RANGE, "each once, whatever was dropped at a hold");
 }
