@@ -23,7 +23,7 @@ use self::specs::{
 };
 use crate::error::{Fault, FaultClass};
 use crate::telemetry::MetricReader;
-use crate::types::{Digest, Extraction, Usage};
+use crate::types::{Digest, Extraction, OutcomeKind, RejectCode, Usage};
 
 /// A phase of the work on one delivery whose time is measured.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,16 @@ pub enum FlowEvent {
 }
 
 impl FlowEvent {
+    /// All of them.
+    const ALL: [Self; 6] = [
+        Self::Assigned,
+        Self::Revoked,
+        Self::Rewound,
+        Self::Committed,
+        Self::Aborted,
+        Self::Retried,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Assigned => "assigned",
@@ -164,6 +174,10 @@ fn histogram(meter: &Meter, spec: &'static Spec, bounds: &[f64]) -> Histogram<f6
     builder.with_boundaries(bounds.to_vec()).build()
 }
 
+fn outcome(pipeline: &str, outcome: &'static str, code: &'static str) -> [KeyValue; 3] {
+    [of(pipeline), KeyValue::new("outcome", outcome), KeyValue::new("code", code)]
+}
+
 fn of(pipeline: &str) -> KeyValue {
     KeyValue::new("pipeline", pipeline.to_owned())
 }
@@ -210,7 +224,8 @@ impl Metrics {
         })
     }
 
-    /// Tells name, revision and digest of the model that a pipeline runs.
+    /// Tells name, revision and digest of the model that a pipeline runs, and begins its counts of
+    /// events and rejects at 0: one that is first seen at 1 has not risen, for an alert.
     pub fn runs(&self, pipeline: &str, [name, revision]: [&str; 2], digest: Digest) {
         let labels = [
             of(pipeline),
@@ -219,6 +234,12 @@ impl Metrics {
             KeyValue::new("digest", digest.to_string()),
         ];
         gauge(&self.meter, &MODEL_INFO).record(1, &labels);
+        for event in FlowEvent::ALL {
+            self.events.add(0, &[of(pipeline), KeyValue::new("event", event.name())]);
+        }
+        for code in RejectCode::ALL {
+            self.outcomes.add(0, &outcome(pipeline, OutcomeKind::Reject.name(), code.name()));
+        }
     }
 
     /// Shows what `usage` says of the inference sessions whenever metrics are read; `device` is theirs.
@@ -278,8 +299,7 @@ impl Metrics {
 
     /// Counts one ended part; `code` is empty for a record.
     pub fn ended(&self, pipeline: &str, outcome: &'static str, code: &'static str) {
-        let labels = [of(pipeline), KeyValue::new("outcome", outcome), KeyValue::new("code", code)];
-        self.outcomes.add(1, &labels);
+        self.outcomes.add(1, &self::outcome(pipeline, outcome, code));
     }
 
     /// Notes how sure the values of a part are.

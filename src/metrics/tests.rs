@@ -62,6 +62,8 @@ fn the_page_holds_what_was_counted() {
         "sluice_tokens_spared_total{pipeline=\"p\",reason=\"cached\"} 32",
         "sluice_stage_seconds_count{pipeline=\"p\",stage=\"prepare\"} 1",
         "sluice_flow_events_total{event=\"committed\",pipeline=\"p\"} 1",
+        "sluice_flow_events_total{event=\"rewound\",pipeline=\"p\"} 0",
+        "sluice_outcomes_total{code=\"TEXT_TIMEOUT\",outcome=\"reject\",pipeline=\"p\"} 0",
         "sluice_in_flight_bytes{pipeline=\"p\"} 17",
         "sluice_text_children_started_total 3",
         "sluice_flow_held{pipeline=\"p\"} 17",
