@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -180,7 +181,7 @@ fn document(file: &Path) -> Result<Document> {
         digest: Digest::of(&bytes),
         bytes: Sensitive::new(bytes),
         range: None,
-        identifiers: Vec::new(),
+        identifiers: Arc::default(),
         fetched_from: None,
     })
 }

@@ -111,7 +111,7 @@ pub fn redact(input: &[u8]) {
     // The envelope's subject: the first words of the text themselves.
     let mut words = text.as_str().split_whitespace();
     let mut identifier = |kind| {
-        let value = Sensitive::new(words.next()?.to_owned());
+        let value = Sensitive::new(words.next()?.into());
         Some(Identifier { kind, value })
     };
     let identifiers: Vec<_> =

@@ -1,5 +1,7 @@
 //! `documents -> text`: what a text child does, without its walls, and the wire to it.
 
+use std::sync::Arc;
+
 use encoding_rs::{Encoding, UTF_8};
 use sluice::config::pipeline::{PdfEngine, TextLimits};
 use sluice::config::settings::Sandbox;
@@ -79,7 +81,7 @@ fn document(media_type: MediaType, bytes: &[u8]) -> Document {
         digest: Digest::of(bytes),
         range: None,
         fetched_from: None,
-        identifiers: Vec::new(),
+        identifiers: Arc::default(),
     }
 }
 

@@ -3,11 +3,18 @@
 //! Deliberately decides nothing about redaction: what a kind stands for, and which of them are
 //! looked for, is the pipeline's matter.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::types::{Identifier, Sensitive};
 
 /// Limit: identifiers of one document. A body with more is refused, since one that is left out
 /// would be published.
-pub(super) const MAX: usize = 1_000;
+const MAX: usize = 1_000;
+
+/// Limit: bytes of one identifier. Nobody has one so long: it is a field that holds something else,
+/// and redaction would look for all of it in the text of every part.
+const VALUE_BYTES_MAX: usize = 1024;
 
 /// Words that every organization could be called by.
 const COMMON: [&str; 17] = [
@@ -66,22 +73,50 @@ impl Kind {
     }
 }
 
-/// Collects identifiers in the order in which they are met, each once; no more than one above
-/// [`MAX`], so that whoever asks for [`Collector::is_over`] knows.
+/// Collects identifiers in the order in which they are met, each once; no more than one above a
+/// limit, so that whoever asks for [`Collector::excess`] knows.
 #[derive(Default)]
 pub(super) struct Collector {
-    seen: std::collections::BTreeSet<(Kind, String)>,
+    /// Every value of the body so far, held once for all documents that have it.
+    values: BTreeSet<Arc<str>>,
+    seen: BTreeSet<(Kind, Arc<str>)>,
     found: Vec<Identifier>,
+    /// `found` as parts hold it, until another one is met.
+    shared: Option<Arc<[Identifier]>>,
+    is_too_long: bool,
 }
 
 impl Collector {
     /// Adds one, where it holds anything but white space.
     pub(super) fn add(&mut self, kind: Kind, value: Option<&str>) {
         let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) else { return };
-        if !self.is_over() && self.seen.insert((kind, value.to_owned())) {
-            let value = Sensitive::new(value.to_owned());
-            self.found.push(Identifier { kind: kind.name(), value });
+        if self.is_over() {
+            return;
         }
+        if value.len() > VALUE_BYTES_MAX {
+            self.is_too_long = true;
+            return;
+        }
+        let value = self.value(value);
+        if self.seen.insert((kind, Arc::clone(&value))) {
+            let value = Sensitive::new(value);
+            self.found.push(Identifier { kind: kind.name(), value });
+            self.shared = None;
+        }
+    }
+
+    fn value(&mut self, value: &str) -> Arc<str> {
+        if let Some(known) = self.values.get(value) {
+            return Arc::clone(known);
+        }
+        let value: Arc<str> = value.into();
+        self.values.insert(Arc::clone(&value));
+        value
+    }
+
+    /// Begins with other people.
+    pub(super) fn begin(&mut self) {
+        *self = Self { values: std::mem::take(&mut self.values), ..Self::default() };
     }
 
     /// Adds a name in natural order and each of its words of two letters or more, since a text
@@ -113,13 +148,21 @@ impl Collector {
         self.add(Kind::Address, name.filter(is_own));
     }
 
-    /// Whether there are more than [`MAX`].
+    /// Whether a limit is passed: what is still to come need not be read.
     pub(super) const fn is_over(&self) -> bool {
-        self.found.len() > MAX
+        self.is_too_long || self.found.len() > MAX
+    }
+
+    /// Which limit is passed, in words that go on behind whose identifiers they are.
+    pub(super) fn excess(&self) -> Option<String> {
+        if self.is_too_long {
+            return Some(format!("names people by an identifier of over {VALUE_BYTES_MAX} bytes"));
+        }
+        self.is_over().then(|| format!("has more than {MAX} identifiers of people"))
     }
 
     /// All, in order.
-    pub(super) fn to_vec(&self) -> Vec<Identifier> {
-        self.found.clone()
+    pub(super) fn shared(&mut self) -> Arc<[Identifier]> {
+        Arc::clone(self.shared.get_or_insert_with(|| self.found.as_slice().into()))
     }
 }

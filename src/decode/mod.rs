@@ -89,7 +89,7 @@ struct Found<'a> {
     content: Result<Content<'a>, Reject>,
     /// Its place in the bytes around it, where it is a run of them.
     range: Option<Span>,
-    identifiers: Vec<Identifier>,
+    identifiers: Arc<[Identifier]>,
 }
 
 /// What a document is made of.
@@ -285,7 +285,7 @@ fn whole(of: Unwrapped<'_>, media_type: MediaType, delivery: &Delivery) -> Piece
         digest: Digest::of(&of.bytes),
         bytes: Sensitive::new(of.bytes.into_owned()),
         range: None,
-        identifiers: Vec::new(),
+        identifiers: Arc::default(),
         fetched_from: None,
     };
     Piece { part: Part::WHOLE, document: Ok(document) }
@@ -354,7 +354,7 @@ fn entries<'a>(
             );
             Err(reject(RejectCode::EntryTooLarge, detail))
         };
-        Found { id: None, content, range: Some(span), identifiers: Vec::new() }
+        Found { id: None, content, range: Some(span), identifiers: Arc::default() }
     };
     Ok(found.into_iter().map(entry).collect())
 }

@@ -267,7 +267,7 @@ fn original(
         digest: Digest::of(&bytes),
         bytes: Sensitive::new(bytes),
         range: None,
-        identifiers: Vec::new(),
+        identifiers: Arc::default(),
         fetched_from: None,
     };
     match reader.text(&document, limits)? {

@@ -161,7 +161,7 @@ fn a_typed_date_moves_with_its_text_and_hides_words_that_give_no_date() {
 
 #[test]
 fn the_envelope_names_who_is_looked_for_and_moves_all_their_dates_alike() {
-    let one = |kind, value: &str| Identifier { kind, value: Sensitive::new(value.to_owned()) };
+    let one = |kind, value: &str| Identifier { kind, value: Sensitive::new(value.into()) };
     let identifiers = [
         one("name", "Zoltan Xu"),
         one("record_number", "0007788"),

@@ -1,6 +1,7 @@
 //! A document, its text, and places in that text.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Digest, Sensitive, Uri};
 
@@ -30,8 +31,9 @@ pub struct Document {
     pub digest: Digest,
     /// Byte range of this part in the delivery's body, where the body was split into parts.
     pub range: Option<Span>,
-    /// Who the document is about, as its envelope says; what redaction looks for in the text.
-    pub identifiers: Vec<Identifier>,
+    /// Who the document is about, as its envelope says; what redaction looks for in the text. Parts
+    /// of one delivery that are about the same people share them.
+    pub identifiers: Arc<[Identifier]>,
     /// Where the bytes were fetched from; `None` where the message held them.
     pub fetched_from: Option<Uri>,
 }
@@ -66,8 +68,8 @@ pub enum Extent {
 pub struct Identifier {
     /// What it is, such as `name` or `record_number`.
     pub kind: &'static str,
-    /// The identifier as sent.
-    pub value: Sensitive<String>,
+    /// The identifier as sent; held once for all documents of a delivery that have it.
+    pub value: Sensitive<Arc<str>>,
 }
 
 /// A byte range into a [`Text`], end exclusive, both ends on character boundaries.

@@ -92,14 +92,15 @@ reject_codes! {
     EnvelopeInvalid = "ENVELOPE_INVALID";
     /// The body is declared as FHIR, but is no R4 `DocumentReference` or `Bundle` of them that can
     /// be read: broken JSON, another resource, no content, base64 that is none, or more identifiers
-    /// than can be redacted.
+    /// than can be redacted, or longer ones.
     /// Likely cause: a sender that publishes every resource to this topic.
     /// What to do: the header `sluice-detail` has kind and place; send `DocumentReference` with
     /// `content.attachment.data`.
     FhirInvalid = "FHIR_INVALID";
     /// The body is declared as HL7 v2, but is no message that can be read: no MSH, separators that
     /// are none, a character set that is not known, several messages in one, a type other than
-    /// `MDM` with content and `ORU^R01`, or an attachment whose encoding is broken.
+    /// `MDM` with content and `ORU^R01`, an attachment whose encoding is broken, or more identifiers
+    /// than can be redacted, or longer ones.
     /// Likely cause: a feed of all message types, or line ends that were changed on the way.
     /// What to do: the header `sluice-detail` has kind and place; route other types elsewhere.
     Hl7Invalid = "HL7_INVALID";

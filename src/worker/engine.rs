@@ -33,7 +33,7 @@ use crate::validate::Rules;
 /// A part whose text waits for the model.
 pub struct Pending {
     document_id: String,
-    identifiers: Vec<Identifier>,
+    identifiers: Arc<[Identifier]>,
     text: Text,
     chunks: Chunks,
     /// Whether anything of what leaves comes from the model.
@@ -192,7 +192,7 @@ impl Engine {
                 span.count("sluice.windows", chunks.windows.len());
                 Prepared::Pending(Box::new(Pending {
                     document_id: document.id.clone(),
-                    identifiers: document.identifiers.clone(),
+                    identifiers: Arc::clone(&document.identifiers),
                     is_read: self.reads_model(&text),
                     text,
                     chunks,

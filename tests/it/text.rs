@@ -1,6 +1,7 @@
 //! `text::Reader` against real children, real engines and files made to harm.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use encoding_rs::{SHIFT_JIS, UTF_8, WINDOWS_1252};
@@ -46,7 +47,7 @@ pub fn document(media_type: MediaType, bytes: impl Into<Vec<u8>>) -> Document {
         bytes: Sensitive::new(bytes),
         digest,
         range: None,
-        identifiers: Vec::new(),
+        identifiers: Arc::default(),
         fetched_from: None,
     }
 }

@@ -6,11 +6,12 @@
 //! `display` is a name wherever it stands. Deliberately follows nothing out of the body.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::model::{Address, Contact, ContactPoint, HumanName, Identifier, Reference, Resource};
 use super::values::Many;
-use super::{Shelf, too_many};
-use crate::decode::identifiers::{self, Kind};
+use super::{Shelf, invalid};
+use crate::decode::identifiers::{Collector, Kind};
 use crate::types::{self, Reject};
 
 /// What is gathered about one document.
@@ -22,7 +23,7 @@ struct Gathering<'s, 'a> {
     met: BTreeSet<*const ()>,
     /// Those whose own references are still to be followed.
     open: Vec<&'s Resource<'s>>,
-    found: identifiers::Collector,
+    found: &'s mut Collector,
 }
 
 impl<'a> Shelf<'a> {
@@ -30,23 +31,25 @@ impl<'a> Shelf<'a> {
     pub(super) fn about<'s>(
         &'s self,
         reference: &'s Resource<'s>,
-    ) -> Result<Vec<types::Identifier>, Reject>
+        found: &'s mut Collector,
+    ) -> Result<Arc<[types::Identifier]>, Reject>
     where
         'a: 's,
     {
+        found.begin();
         let mut gathering = Gathering {
             shelf: self,
             holder: reference,
             met: BTreeSet::new(),
             open: Vec::new(),
-            found: identifiers::Collector::default(),
+            found,
         };
         gathering.document();
         gathering.follow();
-        if gathering.found.is_over() {
-            return Err(too_many(identifiers::MAX, "a DocumentReference"));
+        if let Some(excess) = gathering.found.excess() {
+            return Err(invalid(format!("a DocumentReference {excess}")));
         }
-        Ok(gathering.found.to_vec())
+        Ok(gathering.found.shared())
     }
 }
 

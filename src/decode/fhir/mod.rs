@@ -26,12 +26,13 @@ mod values;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::error::Category;
 
 use self::model::{Attachment, Resource};
 use self::renditions::Renditions;
-use super::{Found, attached, identifiers, media, reject};
+use super::{Found, attached, identifiers, is_fit, media, reject};
 use crate::config::pipeline::Input;
 use crate::types::{Reject, RejectCode};
 
@@ -41,6 +42,7 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
     let shelf = Shelf::of(&root);
     let parts_max = usize::try_from(input.parts_max).unwrap_or(usize::MAX);
     let mut found = Vec::new();
+    let mut people = identifiers::Collector::default();
     let (mut identifiers_count, mut attachments_count) = (0, 0_usize);
     let references: Vec<&Resource<'_>> = match root.type_name.get() {
         Some("DocumentReference") => vec![&root],
@@ -49,7 +51,7 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
         None => return Err(invalid("the body has no `resourceType`")),
     };
     for reference in references {
-        let about = shelf.about(reference)?;
+        let about = shelf.about(reference, &mut people)?;
         let attachments: Vec<_> =
             reference.content.iter().flat_map(|content| &content.attachment).collect();
         // More contents than one body may have parts need no reading to be refused.
@@ -68,18 +70,21 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
             }
             renditions.into_documents()
         };
-        let id = document_id(reference);
+        let id = document_id(reference).filter(|id| is_fit(id));
         let count = documents.len();
         for (number, content) in documents.into_iter().enumerate() {
             identifiers_count += about.len();
             if identifiers_count > identifiers::ALL_MAX {
-                return Err(too_many(identifiers::ALL_MAX, "the body"));
+                let most = identifiers::ALL_MAX;
+                return Err(invalid(format!(
+                    "the body has more than {most} identifiers of people"
+                )));
             }
             let id = id.map(|id| match count {
                 1 => id.to_owned(),
                 _ => format!("{id}#{number}"),
             });
-            found.push(Found { id, content, range: None, identifiers: about.clone() });
+            found.push(Found { id, content, range: None, identifiers: Arc::clone(&about) });
         }
     }
     if found.is_empty() {
@@ -169,10 +174,6 @@ impl<'a> Shelf<'a> {
         let media_type = media::of(declared.map(str::as_bytes), &bytes)?;
         Ok(super::Content { media_type, bytes: Cow::Owned(bytes) })
     }
-}
-
-fn too_many(most: usize, of: &str) -> Reject {
-    invalid(format!("{of} has more than {most} identifiers of people"))
 }
 
 fn invalid(detail: impl Into<String>) -> Reject {

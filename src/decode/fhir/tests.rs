@@ -1,5 +1,7 @@
 //! FHIR bodies, honest and hostile.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ fn identifiers(body: &Value) -> Vec<(&'static str, String)> {
     let body = body.to_string();
     let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
     let of = found.into_iter().next().unwrap().identifiers;
-    of.into_iter().map(|one| (one.kind, one.value.to_string())).collect()
+    of.iter().map(|one| (one.kind, one.value.to_string())).collect()
 }
 
 fn attached(content_type: &str, bytes: &[u8]) -> Value {
@@ -162,6 +164,42 @@ fn the_only_patient_of_a_bundle_is_meant_and_one_of_several_is_not() {
     let two =
         json!({"resourceType": "Bundle", "entry": [document, {"resource": patient()}, other]});
     assert_eq!(identifiers(&two), []);
+}
+
+#[test]
+fn an_identifier_that_nobody_has_is_refused_and_not_left_out() {
+    for (length, is_taken) in [(1024, true), (1025, false)] {
+        let mut body = reference(&[attached("text/plain", b"x")]);
+        body["subject"] = json!({"display": "x".repeat(length)});
+        let read = read(&body);
+        assert_eq!(read.is_ok(), is_taken);
+        let Err(reject) = read else { continue };
+        assert_eq!(reject.code, RejectCode::FhirInvalid);
+        let is_told = reject.detail.contains("1024 bytes") && !reject.detail.contains("xx");
+        assert!(is_told, "{}", reject.detail);
+    }
+}
+
+#[test]
+fn documents_about_the_same_people_share_what_is_known_of_them() {
+    let document = |id: &str| {
+        let mut body = reference(&[
+            titled("text/plain", b"x", &json!({"title": "Note"})),
+            titled("text/plain", b"y", &json!({"title": "Consent"})),
+        ]);
+        body["id"] = json!(id);
+        json!({"resource": body})
+    };
+    let long = "7".repeat(1025);
+    let bundle = json!({"resourceType": "Bundle",
+        "entry": [document("d1"), document(&long), {"resource": patient()}]});
+    let body = bundle.to_string();
+    let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
+    let of: Vec<_> = found.iter().map(|one| &one.identifiers).collect();
+    assert!(Arc::ptr_eq(of[0], of[1]) && of[2].len() == of[0].len());
+    assert!(std::ptr::eq(&**of[0][0].value, &**of[2][0].value), "a value is held once");
+    let ids: Vec<_> = found.iter().map(|one| one.id.as_deref()).collect();
+    assert_eq!(ids, [Some("d1#0"), Some("d1#1"), None, None], "no copies of what no part may have");
 }
 
 #[test]

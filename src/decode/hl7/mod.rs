@@ -31,14 +31,15 @@ mod results;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
 
 use self::er7::Separators;
 use self::people::People;
 use self::results::Results;
-use super::identifiers::{self, Collector};
-use super::{Content, Found, attached, media, reject, within};
+use super::identifiers::{ALL_MAX, Collector};
+use super::{Content, Found, attached, is_fit, media, reject, within};
 use crate::config::pipeline::Input;
 use crate::types::{MediaType, Reject, RejectCode};
 
@@ -62,7 +63,7 @@ pub(super) fn documents(
     let kind = MessageKind::of(header, &separators)?;
     let control_id = separators.field(header, 10);
     let mut reading = Reading { charset, kind, ..Reading::of(input, separators) };
-    reading.control_id = reading.plain(control_id);
+    reading.control_id = reading.plain(control_id).filter(|id| is_fit(id));
     reading.gather(header, "MSH");
     for (number, segment) in segments.enumerate() {
         reading.segment(number + 2, segment)?;
@@ -191,7 +192,7 @@ impl<'i> Reading<'i> {
             ("MSH", _) => return Err(invalid("several HL7 messages stand in one body")),
             ("PID", _) => {
                 self.end_document()?;
-                self.people = Collector::default();
+                self.people.begin();
                 self.is_inside = false;
             }
             ("OBR", MessageKind::Observation) => {
@@ -214,10 +215,9 @@ impl<'i> Reading<'i> {
         }
         self.is_inside |= matches!(name, "OBR" | "TXA" | "OBX");
         self.gather(segment, name);
-        if self.people.is_over() {
-            return Err(too_many(identifiers::MAX, "a document of the HL7 message"));
-        }
-        Ok(())
+        self.people.excess().map_or(Ok(()), |excess| {
+            Err(invalid(format!("a document of the HL7 message {excess}")))
+        })
     }
 
     /// Gathers whom a segment names.
@@ -244,18 +244,27 @@ impl<'i> Reading<'i> {
             "TX" | "FT" | "ST" => self.lines(field),
             "ED" => {
                 for repetition in of.repetitions(field).filter(|one| !one.is_empty()) {
+                    self.room_for(self.attached.len() + 1)?;
                     let attachment = self.attachment(repetition);
                     self.attached.push(attachment);
                 }
             }
-            "RP" => self.attached.push(Err(reject(
-                RejectCode::AttachmentRemote,
-                "an OBX of type RP points to a document outside the message",
-            ))),
+            "RP" => {
+                self.room_for(self.attached.len() + 1)?;
+                self.attached.push(Err(reject(
+                    RejectCode::AttachmentRemote,
+                    "an OBX of type RP points to a document outside the message",
+                )));
+            }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Whether the message may have `count` parts more than those that were found.
+    fn room_for(&self, count: usize) -> Result<(), Reject> {
         let parts_max = usize::try_from(self.input.parts_max).unwrap_or(usize::MAX);
-        if self.found.len().saturating_add(self.attached.len()) > parts_max {
+        if self.found.len().saturating_add(count) > parts_max {
             return Err(super::parts_too_many(self.input));
         }
         Ok(())
@@ -320,7 +329,11 @@ impl<'i> Reading<'i> {
 
     /// The text and the attachments since the last document began are documents.
     fn end_document(&mut self) -> Result<(), Reject> {
-        let id = self.id.take().or_else(|| self.control_id.clone());
+        // One that no document may have is not copied to each of them.
+        let id = self
+            .id
+            .take()
+            .map_or_else(|| self.control_id.clone(), |id| Some(id).filter(|id| is_fit(id)));
         let title = self.title.take();
         let mut contents = std::mem::take(&mut self.attached);
         let text = self.text.take().filter(|text| !text.trim().is_empty());
@@ -336,13 +349,19 @@ impl<'i> Reading<'i> {
                 .map(|()| Content { media_type, bytes: Cow::Owned(bytes) });
             contents.insert(0, content);
         }
-        let about = self.people.to_vec();
+        if contents.is_empty() {
+            return Ok(());
+        }
+        self.room_for(contents.len())?;
+        let about = self.people.shared();
         for content in contents {
             self.identifiers_count += about.len();
-            if self.identifiers_count > identifiers::ALL_MAX {
-                return Err(too_many(identifiers::ALL_MAX, "the HL7 message"));
+            if self.identifiers_count > ALL_MAX {
+                let detail =
+                    format!("the HL7 message has more than {ALL_MAX} identifiers of people");
+                return Err(invalid(detail));
             }
-            let identifiers = about.clone();
+            let identifiers = Arc::clone(&about);
             self.found.push(Found { id: id.clone(), content, range: None, identifiers });
         }
         Ok(())
@@ -364,10 +383,6 @@ fn media_type<'t>(kind: &'t str, subtype: &str) -> Option<Cow<'t, str>> {
         other => return Some(Cow::Owned(format!("{}/{other}", kind.to_ascii_lowercase()))),
     };
     Some(Cow::Borrowed(known))
-}
-
-fn too_many(most: usize, of: &str) -> Reject {
-    invalid(format!("{of} has more than {most} identifiers of people"))
 }
 
 fn invalid(detail: impl Into<String>) -> Reject {

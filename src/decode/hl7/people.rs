@@ -281,7 +281,7 @@ mod tests {
         let separators = Separators::of(r"MSH|^~\&|").unwrap();
         let name = segment.split('|').next().unwrap();
         People { separators, charset: UTF_8, found: &mut found }.segment(segment, name);
-        found.to_vec().into_iter().map(|one| (one.kind, one.value.to_string())).collect()
+        found.shared().iter().map(|one| (one.kind, one.value.to_string())).collect()
     }
 
     /// A segment in which field `number` is `value`.

@@ -1,5 +1,7 @@
 //! HL7 v2 messages, honest and hostile.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::super::Found;
@@ -208,6 +210,49 @@ fn the_people_of_one_patient_are_not_the_next_ones() {
 }
 
 #[test]
+fn parts_about_the_same_people_share_what_is_known_of_them() {
+    let body = [
+        ORU,
+        "PID|1||MRN7||Doe^Jane",
+        "OBR|1",
+        "OBX|1|TX|||x",
+        "OBX|2|ED|||^text^plain^A^y",
+        "OBR|2",
+        "OBX|1|TX|||z",
+        "OBR|3||F20117",
+        "OBX|1|TX|||x",
+    ]
+    .join("\r");
+    let found = documents(body.as_bytes(), None, &roomy_input()).ok().unwrap();
+    let of: Vec<_> = found.iter().map(|one| &one.identifiers).collect();
+    let counts: Vec<_> = of.iter().map(|one| one.len()).collect();
+    assert_eq!(counts, [4, 4, 4, 5]);
+    assert!(Arc::ptr_eq(of[0], of[1]) && Arc::ptr_eq(of[0], of[2]));
+    assert!(std::ptr::eq(&**of[0][0].value, &**of[3][0].value), "a value is held once");
+}
+
+#[test]
+fn an_identifier_that_nobody_has_is_refused_and_not_left_out() {
+    for (name, is_taken) in [("x".repeat(1024), true), ("x".repeat(1025), false)] {
+        let body = format!("{ORU}\rPID|1||||{name}\rOBX|1|TX|||x");
+        let found = documents(body.as_bytes(), None, &roomy_input());
+        assert_eq!(found.is_ok(), is_taken);
+        let Err(reject) = found else { continue };
+        assert_eq!(reject.code, RejectCode::Hl7Invalid);
+        let is_told = reject.detail.contains("1024 bytes") && !reject.detail.contains("xx");
+        assert!(is_told, "{}", reject.detail);
+    }
+}
+
+#[test]
+fn a_number_that_no_document_may_have_is_copied_to_none() {
+    let long = "7".repeat(300_000);
+    let head = ORU.replace("C7", &long);
+    let found = read(&[&head, "OBX|1|TX|||x", "OBX|2|ED|||^text^plain^A^y"]).unwrap();
+    assert!(found.iter().all(|(id, _)| id.is_none()));
+}
+
+#[test]
 fn what_is_no_such_message_is_refused_without_a_word_of_it() {
     let large = format!("{ORU}\rOBX|1|TX|||{}", "x".repeat(1001));
     let many: Vec<String> = (0..1001).map(|number| format!("NK1|1|SECRET{number}")).collect();
@@ -258,9 +303,23 @@ fn a_message_of_separators_costs_no_more_than_its_size() {
 
 #[test]
 fn reading_ends_at_the_limit_of_parts() {
-    let body = format!("{ORU}{}", "\rOBX|1|RP|||a".repeat(10_000));
-    let code = documents(body.as_bytes(), None, &roomy_input()).err().unwrap().code;
-    assert_eq!(code, RejectCode::PartsTooMany);
+    let name = "x".repeat(1000);
+    for (head, segments) in [
+        (ORU, "\rOBX|1|RP|||a"),
+        (ORU, "\rOBR\rOBX||NM|||1"),
+        (ORU, "\rOBR\rOBX|1|TX|||a"),
+        (ORU, "\rOBR\rOBX|1|TX|||a||||||W"),
+        (ORU, "\rPID\rOBX|1|TX|||a"),
+        (ORU, &format!("\rOBX|1|ED|||{}", "^^^Morse~".repeat(100))),
+        (MDM, "\rTXA||||||||||||||||||||||||| Title"),
+        (MDM, "\rTXA|||||||||||||||||||CA"),
+    ] {
+        let body = format!("{head}\rPID|1||||{name}{}", segments.repeat(40_000));
+        let code = documents(body.as_bytes(), None, &roomy_input()).err().unwrap().code;
+        assert_eq!(code, RejectCode::PartsTooMany, "{segments:.40}");
+    }
+    let bare = format!("{ORU}\rPID|1||||{name}{}\rOBX|1|TX|||a", "\rOBR".repeat(40_000));
+    assert_eq!(documents(bare.as_bytes(), None, &roomy_input()).ok().unwrap().len(), 1);
 }
 
 proptest! {
