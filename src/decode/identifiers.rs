@@ -84,11 +84,14 @@ pub(super) struct Collector {
     /// `found` as parts hold it, until another one is met.
     shared: Option<Arc<[Identifier]>>,
     is_too_long: bool,
+    /// Values of the body that were looked at, whether or not they are new.
+    looks: usize,
 }
 
 impl Collector {
     /// Adds one, where it holds anything but white space.
     pub(super) fn add(&mut self, kind: Kind, value: Option<&str>) {
+        self.look(1);
         let Some(value) = value.map(str::trim).filter(|value| !value.is_empty()) else { return };
         if self.is_over() {
             return;
@@ -116,7 +119,18 @@ impl Collector {
 
     /// Begins with other people.
     pub(super) fn begin(&mut self) {
-        *self = Self { values: std::mem::take(&mut self.values), ..Self::default() };
+        let (values, looks) = (std::mem::take(&mut self.values), self.looks);
+        *self = Self { values, looks, ..Self::default() };
+    }
+
+    /// Counts `count` looks at what may hold an identifier.
+    pub(super) const fn look(&mut self, count: usize) {
+        self.looks = self.looks.saturating_add(count);
+    }
+
+    /// Looks so far, at the values of all documents.
+    pub(super) const fn looks(&self) -> usize {
+        self.looks
     }
 
     /// Adds a name in natural order and each of its words of two letters or more, since a text
@@ -145,7 +159,9 @@ impl Collector {
             name.chars().filter(|letter| letter.is_alphabetic()).count() >= 4
                 && !words(name).iter().all(|word| COMMON.contains(&word.as_str()))
         };
-        self.add(Kind::Address, name.filter(is_own));
+        // One over the limit is not read for each document only to be called common.
+        let is_long = |name: &&str| name.len() > VALUE_BYTES_MAX;
+        self.add(Kind::Address, name.filter(|name| is_long(name) || is_own(name)));
     }
 
     /// Whether a limit is passed: what is still to come need not be read.

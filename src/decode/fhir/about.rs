@@ -8,17 +8,25 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::invalid;
 use super::model::{Address, Contact, ContactPoint, HumanName, Identifier, Reference, Resource};
+use super::shelf::{Holder, Shelf, place};
 use super::values::Many;
-use super::{Shelf, invalid};
-use crate::decode::identifiers::{Collector, Kind};
+use crate::decode::identifiers::{self, Collector, Kind};
 use crate::types::{self, Reject};
+
+/// Limit: looks at values and references for all documents of one body, fifty for each identifier
+/// that they may have. Many documents may refer to few resources of any size.
+const LOOKS_MAX: usize = 50 * identifiers::ALL_MAX;
+
+/// A longer link counts for several looks.
+const LINK_BYTES: usize = 1024;
 
 /// What is gathered about one document.
 struct Gathering<'s, 'a> {
     shelf: &'s Shelf<'a>,
     /// The document, for references within it.
-    holder: &'s Resource<'s>,
+    holder: &'s Holder<'s>,
     /// Resources that were met, by their place in memory.
     met: BTreeSet<*const ()>,
     /// Those whose own references are still to be followed.
@@ -27,27 +35,25 @@ struct Gathering<'s, 'a> {
 }
 
 impl<'a> Shelf<'a> {
-    /// Whom `reference` is about, and who took part.
+    /// Whom the document of `holder` is about, and who took part.
     pub(super) fn about<'s>(
         &'s self,
-        reference: &'s Resource<'s>,
+        holder: &'s Holder<'s>,
         found: &'s mut Collector,
     ) -> Result<Arc<[types::Identifier]>, Reject>
     where
         'a: 's,
     {
         found.begin();
-        let mut gathering = Gathering {
-            shelf: self,
-            holder: reference,
-            met: BTreeSet::new(),
-            open: Vec::new(),
-            found,
-        };
+        let mut gathering =
+            Gathering { shelf: self, holder, met: BTreeSet::new(), open: Vec::new(), found };
         gathering.document();
         gathering.follow();
         if let Some(excess) = gathering.found.excess() {
             return Err(invalid(format!("a DocumentReference {excess}")));
+        }
+        if gathering.found.looks() > LOOKS_MAX {
+            return Err(invalid(format!("the body refers to people more than {LOOKS_MAX} times")));
         }
         Ok(gathering.found.shared())
     }
@@ -55,7 +61,7 @@ impl<'a> Shelf<'a> {
 
 impl<'s> Gathering<'s, '_> {
     fn document(&mut self) {
-        let document = self.holder;
+        let document = self.holder.document;
         for resource in &document.contained {
             self.meet(resource);
         }
@@ -64,12 +70,10 @@ impl<'s> Gathering<'s, '_> {
         for subject in document.subject.iter().chain(sources) {
             self.subject(subject);
         }
-        if !self.open.iter().any(|one| is_patient(one)) {
-            let mut patients = self.shelf.of_type("Patient");
-            let only = patients.next().filter(|_| patients.next().is_none());
-            if let Some(patient) = only {
-                self.meet(patient);
-            }
+        if let Some(patient) = self.shelf.patient
+            && !self.open.iter().any(|one| is_patient(one))
+        {
+            self.meet(patient);
         }
         document.custodian.iter().for_each(|to| self.organization(to));
         let others = document.author.iter().chain(&document.authenticator);
@@ -79,14 +83,18 @@ impl<'s> Gathering<'s, '_> {
         self.relatives();
     }
 
-    /// People whom the patient's record calls relatives.
+    /// People whom the patient's record calls relatives, in the order of the body; so one of a
+    /// relative who stands further down is none.
     fn relatives(&mut self) {
-        for relative in self.shelf.of_type("RelatedPerson") {
-            let links = relative.patient.iter().filter_map(|patient| patient.link.get());
-            let mut of = links.filter_map(|to| self.shelf.find(to, self.holder));
-            if of.any(|patient| self.met.contains(&place(patient))) {
-                self.meet(relative);
-            }
+        let shelf = self.shelf;
+        // What a document contains was met.
+        let mut next = shelf.relatives_within(self.holder);
+        next.extend(self.met.iter().flat_map(|place| shelf.relatives_of(*place)));
+        while let Some(number) = next.pop_first() {
+            let Some(relative) = shelf.relative(number) else { continue };
+            self.meet(relative);
+            let theirs = shelf.relatives_of(place(relative)).iter().copied();
+            next.extend(theirs.filter(|other| *other > number));
         }
     }
 
@@ -104,6 +112,7 @@ impl<'s> Gathering<'s, '_> {
     /// A reference to somebody else, or to an organization or a device.
     fn other(&mut self, reference: &'s Reference<'s>) {
         let link = reference.link.get().unwrap_or_default();
+        self.found.look(1 + link.len() / LINK_BYTES);
         let linked = self.shelf.find(link, self.holder).and_then(|one| one.type_name.get());
         let kinds = ["Organization", "Device", "Location"];
         let is_named = |kind: &str| link.contains(&format!("{kind}/")) || linked == Some(kind);
@@ -124,13 +133,16 @@ impl<'s> Gathering<'s, '_> {
     }
 
     fn linked(&mut self, reference: &'s Reference<'s>) {
-        let linked = reference.link.get().and_then(|to| self.shelf.find(to, self.holder));
+        let link = reference.link.get();
+        self.found.look(1 + link.map_or(0, str::len) / LINK_BYTES);
+        let linked = link.and_then(|to| self.shelf.find(to, self.holder));
         if let Some(resource) = linked {
             self.meet(resource);
         }
     }
 
     fn meet(&mut self, resource: &'s Resource<'s>) {
+        self.found.look(1);
         if self.met.insert(place(resource)) {
             self.open.push(resource);
         }
@@ -142,7 +154,7 @@ impl<'s> Gathering<'s, '_> {
         while let Some(resource) = self.open.get(next).copied() {
             next += 1;
             // One above the limit is enough to know.
-            if self.found.is_over() {
+            if self.found.is_over() || self.found.looks() > LOOKS_MAX {
                 return;
             }
             self.resource(resource);
@@ -168,6 +180,7 @@ impl<'s> Gathering<'s, '_> {
             self.contact([].iter(), &resource.telecom, &resource.address);
         }
         for Contact { name, telecom, address, organization } in &resource.contact {
+            self.found.look(1);
             self.contact(name.people(), telecom, address);
             organization.iter().for_each(|to| self.organization(to));
         }
@@ -212,7 +225,8 @@ impl<'s> Gathering<'s, '_> {
 
     /// HL7 table 0203 names the kinds of identifiers; `MR` is a medical record number.
     fn identifier(&mut self, identifier: &Identifier<'_>, other: Kind) {
-        let mut codes = identifier.kind.iter().flat_map(|kind| &kind.coding);
+        let codes = identifier.kind.iter().flat_map(|kind| &kind.coding);
+        let mut codes = codes.inspect(|_| self.found.look(1));
         let is_record = codes.any(|coding| coding.code.get() == Some("MR"));
         self.found.add(if is_record { Kind::RecordNumber } else { other }, identifier.value.get());
     }
@@ -220,9 +234,4 @@ impl<'s> Gathering<'s, '_> {
 
 fn is_patient(resource: &Resource<'_>) -> bool {
     resource.type_name.get() == Some("Patient")
-}
-
-/// Where a resource lies: what is one and the same has one place.
-fn place(resource: &Resource<'_>) -> *const () {
-    std::ptr::from_ref(resource).cast()
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{BASE64, Found};
 use super::documents;
+use crate::config::pipeline::Input;
 use crate::decode::tests::roomy_input;
 use crate::types::{MediaType, Reject, RejectCode};
 
@@ -360,7 +361,118 @@ fn authors_given_by_reference_only_are_found_in_the_body() {
     assert!(!of.iter().any(|(_, value)| is_stranger(value)), "{of:?}");
 }
 
+/// A bundle of so many documents, each with `more` of its own, and of `others`.
+fn many(documents: usize, more: &str, others: &[String]) -> String {
+    let document = format!(r#"{{"resource":{{"resourceType":"DocumentReference"{more}}}}}"#);
+    let all: Vec<_> = std::iter::repeat_n(&document, documents).chain(others).cloned().collect();
+    format!(r#"{{"resourceType":"Bundle","entry":[{}]}}"#, all.join(","))
+}
+
+const ATTACHED: &str = r#","content":{"attachment":{"contentType":"text/plain","data":"eA"}}"#;
+
+#[test]
+fn documents_and_what_stands_beside_them_are_not_each_held_against_each() {
+    let input = Input { parts_max: 100_000, ..roomy_input() };
+    let count = |body: &str, input: &Input| match documents(body.as_bytes(), input) {
+        Ok(found) => Ok(found.len()),
+        Err(reject) => Err(reject.code),
+    };
+    let relative = |number: usize| {
+        let link = if number.is_multiple_of(2) { "Patient/p" } else { "#p" };
+        format!(
+            r#"{{"resource":{{"resourceType":"RelatedPerson","patient":{{"reference":"{link}"}}}}}}"#
+        )
+    };
+    let patient = r#"{"resource":{"resourceType":"Patient","id":"p"}}"#.to_owned();
+    let mut others: Vec<String> = (0..100_000).map(relative).collect();
+    others.extend([patient.clone(), patient]);
+    assert_eq!(count(&many(200_000, "", &others), &input), Err(RejectCode::FhirInvalid));
+    assert_eq!(count(&many(100_000, ATTACHED, &others), &input), Ok(100_000));
+    let body = many(100_000, ATTACHED, &others);
+    assert_eq!(count(&body, &roomy_input()), Err(RejectCode::PartsTooMany));
+    let retracted = many(100_000, r#","status":"entered-in-error""#, &others);
+    assert_eq!(count(&retracted, &roomy_input()), Err(RejectCode::PartsTooMany));
+
+    let own: Vec<_> =
+        (0..100_000).map(|at| format!(r#"{{"resourceType":"Device","id":"c{at}"}}"#)).collect();
+    let authors: Vec<_> = (0..100_000).map(|at| format!(r##"{{"reference":"#c{at}"}}"##)).collect();
+    let (own, authors) = (own.join(","), authors.join(","));
+    let more = format!(r#"{ATTACHED},"contained":[{own}],"author":[{authors}]"#);
+    assert_eq!(count(&many(1, &more, &[]), &roomy_input()), Ok(1));
+}
+
+#[test]
+fn many_documents_of_a_patient_without_end_are_refused() {
+    let input = Input { parts_max: 10_000, ..roomy_input() };
+    let refused = |patient: &str| {
+        let patient = format!(r#"{{"resource":{{"resourceType":"Patient",{patient}}}}}"#);
+        let body = many(10_000, ATTACHED, &[patient]);
+        let reject = documents(body.as_bytes(), &input).err().unwrap();
+        assert_eq!(reject.code, RejectCode::FhirInvalid);
+        reject.detail
+    };
+    let list = |one: &str| vec![one; 50_000].join(",");
+    for patient in [
+        format!(r#""name":[{}]"#, list(r#"{"text":"Ann"}"#)),
+        format!(r#""telecom":[{}]"#, list(r#"{"system":"phone"}"#)),
+        format!(r#""contact":[{}]"#, list(r#"{"name":"Ann"}"#)),
+        format!(r#""identifier":{{"type":{{"coding":[{}]}}}}"#, list(r#"{"code":"MC"}"#)),
+        format!(r#""link":[{}]"#, list(r#"{"other":{"reference":"Patient/x"}}"#)),
+        format!(r#""managingOrganization":{{"reference":"{}"}}"#, "x".repeat(1 << 20)),
+    ] {
+        let detail = refused(&patient);
+        assert!(detail.ends_with("people more than 5000000 times"), "{patient:.30}: {detail}");
+    }
+    let detail =
+        refused(&format!(r#""managingOrganization":{{"display":"{}"}}"#, "lab ".repeat(1000)));
+    assert!(detail.ends_with("over 1024 bytes"), "{detail}");
+}
+
+#[test]
+fn a_document_without_content_is_no_part_and_counts_for_none() {
+    let attached = json!({"resource": reference(&[attached("text/plain", b"x")])});
+    let mut entries = vec![json!({"resource": reference(&[])}); 10];
+    entries.push(attached);
+    let told = read(&json!({"resourceType": "Bundle", "entry": entries})).unwrap();
+    assert_eq!(told, [(Some("d1".to_owned()), Ok(b"x".to_vec()))]);
+}
+
 proptest! {
+    #[test]
+    fn relatives_are_those_of_one_look_at_each_in_the_order_of_the_body(
+        links in prop::collection::vec(prop::collection::vec(0_usize..10, 0..3), 0..8),
+        contained in prop::collection::vec(0_usize..3, 0..3),
+    ) {
+        // Two patients of whom one is met, two contained, and the relatives by their numbers.
+        let name = |target: usize| match target {
+            0 => "Patient/p0".to_owned(),
+            1 => "Patient/p1/_history/2".to_owned(),
+            2..4 => format!("#c{target}"),
+            _ => format!("RelatedPerson/r{}", target - 4),
+        };
+        let mut body = reference(&[attached("text/plain", b"x")]);
+        body["subject"] = json!({"reference": "Patient/p0"});
+        body["contained"] =
+            contained.iter().map(|id| json!({"resourceType": "Device", "id": format!("c{id}")})).collect();
+        let mut entries = vec![json!({"resource": body})];
+        entries.extend(["p0", "p1"].map(|id| json!({"resource": {"resourceType": "Patient", "id": id}})));
+        let mut met: Vec<String> = contained.iter().map(|id| format!("#c{id}")).collect();
+        met.push(name(0));
+        let mut expected = vec![("id", "p0".to_owned())];
+        for (number, links) in links.iter().enumerate() {
+            let patient: Value = links.iter().map(|to| json!({"reference": name(*to)})).collect();
+            let (id, family) = (format!("r{number}"), format!("Family{number}"));
+            entries.push(json!({"resource": {"resourceType": "RelatedPerson", "id": id,
+                "name": {"family": family}, "patient": patient}}));
+            if links.iter().any(|to| met.contains(&name(*to))) {
+                met.push(format!("RelatedPerson/{id}"));
+                expected.push(("name", family));
+            }
+        }
+        let bundle = json!({"resourceType": "Bundle", "entry": entries});
+        prop_assert_eq!(identifiers(&bundle), expected);
+    }
+
     #[test]
     fn no_bytes_make_it_panic(
         head in prop::sample::select(vec![

@@ -17,14 +17,14 @@ pub(super) trait Blank {
     fn is_blank(&self) -> bool;
 }
 
-/// A string; absent where another kind of value stands.
+/// A string without white space around it; absent where another kind of value stands.
 #[derive(Default)]
-pub(super) struct Words<'a>(pub(super) Option<Cow<'a, str>>);
+pub(super) struct Words<'a>(Option<Cow<'a, str>>);
 
 impl Words<'_> {
-    /// The string without white space around it, where it holds anything.
+    /// The string, where it holds anything.
     pub(super) fn get(&self) -> Option<&str> {
-        self.0.as_deref().map(str::trim).filter(|words| !words.is_empty())
+        self.0.as_deref().filter(|words| !words.is_empty())
     }
 }
 
@@ -157,11 +157,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
             absent!(map);
 
             fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-                Ok(Words(Some(Cow::Borrowed(value))))
+                Ok(Words(Some(Cow::Borrowed(value.trim()))))
             }
 
             fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(Words(Some(Cow::Owned(value.to_owned()))))
+                Ok(Words(Some(Cow::Owned(value.trim().to_owned()))))
             }
         }
         deserializer.deserialize_any(Of(PhantomData))
@@ -177,13 +177,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
             absent!(map);
 
             fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(Texts(vec![Words(Some(Cow::Owned(value.to_owned())))]))
+                Ok(Texts(vec![Words(Some(Cow::Owned(value.trim().to_owned())))]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(words) = seq.next_element::<Words<'a>>()? {
-                    texts.extend(Some(words).filter(|words| !words.is_blank()));
+                    texts.extend(Some(words).filter(|words| words.get().is_some()));
                 }
                 Ok(Texts(texts))
             }
@@ -200,7 +200,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Names<'a> {
             absent!();
 
             fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                let words = Words(Some(Cow::Owned(value.to_owned())));
+                let words = Words(Some(Cow::Owned(value.trim().to_owned())));
                 Ok(Names { words, people: Many::default() })
             }
 
