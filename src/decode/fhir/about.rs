@@ -20,7 +20,7 @@ use crate::types::{self, Reject};
 const LOOKS_MAX: usize = 50 * identifiers::ALL_MAX;
 
 /// A longer link counts for several looks.
-const LINK_BYTES: usize = 1024;
+const LINK_BYTES: usize = 256;
 
 /// What is gathered about one document.
 struct Gathering<'s, 'a> {
@@ -86,14 +86,14 @@ impl<'s> Gathering<'s, '_> {
     /// People whom the patient's record calls relatives, in the order of the body; so one of a
     /// relative who stands further down is none.
     fn relatives(&mut self) {
-        let shelf = self.shelf;
+        let resources = self.shelf;
         // What a document contains was met.
-        let mut next = shelf.relatives_within(self.holder);
-        next.extend(self.met.iter().flat_map(|place| shelf.relatives_of(*place)));
+        let mut next = resources.relatives_within(self.holder);
+        next.extend(self.met.iter().flat_map(|place| resources.relatives_of(*place)));
         while let Some(number) = next.pop_first() {
-            let Some(relative) = shelf.relative(number) else { continue };
+            let Some(relative) = resources.relative(number) else { continue };
             self.meet(relative);
-            let theirs = shelf.relatives_of(place(relative)).iter().copied();
+            let theirs = resources.relatives_of(place(relative)).iter().copied();
             next.extend(theirs.filter(|other| *other > number));
         }
     }

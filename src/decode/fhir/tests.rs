@@ -198,7 +198,7 @@ fn documents_about_the_same_people_share_what_is_known_of_them() {
     let found = documents(body.as_bytes(), &roomy_input()).ok().unwrap();
     let of: Vec<_> = found.iter().map(|one| &one.identifiers).collect();
     assert!(Arc::ptr_eq(of[0], of[1]) && of[2].len() == of[0].len());
-    assert!(std::ptr::eq(&**of[0][0].value, &**of[2][0].value), "a value is held once");
+    assert!(Arc::ptr_eq(&of[0][0].value, &of[2][0].value), "a value is held once");
     let ids: Vec<_> = found.iter().map(|one| one.id.as_deref()).collect();
     assert_eq!(ids, [Some("d1#0"), Some("d1#1"), None, None], "no copies of what no part may have");
 }
@@ -372,7 +372,7 @@ const ATTACHED: &str = r#","content":{"attachment":{"contentType":"text/plain","
 
 #[test]
 fn documents_and_what_stands_beside_them_are_not_each_held_against_each() {
-    let input = Input { parts_max: 100_000, ..roomy_input() };
+    let input = Input { parts_max: 50_000, ..roomy_input() };
     let count = |body: &str, input: &Input| match documents(body.as_bytes(), input) {
         Ok(found) => Ok(found.len()),
         Err(reject) => Err(reject.code),
@@ -384,18 +384,18 @@ fn documents_and_what_stands_beside_them_are_not_each_held_against_each() {
         )
     };
     let patient = r#"{"resource":{"resourceType":"Patient","id":"p"}}"#.to_owned();
-    let mut others: Vec<String> = (0..100_000).map(relative).collect();
+    let mut others: Vec<String> = (0..50_000).map(relative).collect();
     others.extend([patient.clone(), patient]);
-    assert_eq!(count(&many(200_000, "", &others), &input), Err(RejectCode::FhirInvalid));
-    assert_eq!(count(&many(100_000, ATTACHED, &others), &input), Ok(100_000));
-    let body = many(100_000, ATTACHED, &others);
+    assert_eq!(count(&many(50_000, "", &others), &input), Err(RejectCode::FhirInvalid));
+    assert_eq!(count(&many(50_000, ATTACHED, &others), &input), Ok(50_000));
+    let body = many(50_000, ATTACHED, &others);
     assert_eq!(count(&body, &roomy_input()), Err(RejectCode::PartsTooMany));
-    let retracted = many(100_000, r#","status":"entered-in-error""#, &others);
+    let retracted = many(50_000, r#","status":"entered-in-error""#, &others);
     assert_eq!(count(&retracted, &roomy_input()), Err(RejectCode::PartsTooMany));
 
     let own: Vec<_> =
-        (0..100_000).map(|at| format!(r#"{{"resourceType":"Device","id":"c{at}"}}"#)).collect();
-    let authors: Vec<_> = (0..100_000).map(|at| format!(r##"{{"reference":"#c{at}"}}"##)).collect();
+        (0..50_000).map(|at| format!(r#"{{"resourceType":"Device","id":"c{at}"}}"#)).collect();
+    let authors: Vec<_> = (0..50_000).map(|at| format!(r##"{{"reference":"#c{at}"}}"##)).collect();
     let (own, authors) = (own.join(","), authors.join(","));
     let more = format!(r#"{ATTACHED},"contained":[{own}],"author":[{authors}]"#);
     assert_eq!(count(&many(1, &more, &[]), &roomy_input()), Ok(1));

@@ -228,7 +228,7 @@ fn parts_about_the_same_people_share_what_is_known_of_them() {
     let counts: Vec<_> = of.iter().map(|one| one.len()).collect();
     assert_eq!(counts, [4, 4, 4, 5]);
     assert!(Arc::ptr_eq(of[0], of[1]) && Arc::ptr_eq(of[0], of[2]));
-    assert!(std::ptr::eq(&**of[0][0].value, &**of[3][0].value), "a value is held once");
+    assert!(Arc::ptr_eq(&of[0][0].value, &of[3][0].value), "a value is held once");
 }
 
 #[test]
