@@ -145,12 +145,12 @@ impl Reader {
     fn prove(&mut self, terms: &Terms, limits: &TextLimits) -> Result<(), Fault> {
         let mut child = self.child_with(limits.memory_bytes_max)?;
         // Only of a child that has read no document the words may be told.
-        child.probe(terms, patience(limits)).map_err(|failure| match failure {
-            Failure::Refused(Refusal::EngineMissing(words)) => engine_missing(&self.launch, &words),
-            failure => {
-                let what = format!("proving a text child after one that failed: {failure:?}");
-                Fault::plain(FaultClass::Retry, what)
+        child.probe(terms, patience(limits)).map_err(|failure| {
+            if let Failure::Refused(Refusal::EngineMissing(words)) = &failure {
+                return engine_missing(&self.launch, words);
             }
+            let what = format!("proving a text child after one that failed: {failure:?}");
+            Fault::plain(FaultClass::Retry, what)
         })?;
         self.child = Some(child);
         Ok(())
