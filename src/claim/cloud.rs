@@ -20,7 +20,7 @@ use object_store::{
 use reqwest::redirect::Policy;
 
 use super::guard::Guard;
-use super::{Setup, Trouble, away};
+use super::{DENIED, Setup, Trouble, away};
 use crate::error::{Fault, FaultClass};
 use crate::http;
 use crate::types::{Claim, Scheme, Uri};
@@ -195,7 +195,7 @@ fn trouble(error: &Error, uri: &Uri) -> Trouble {
         }
         Error::NotFound { .. } => Trouble::Missing,
         Error::PermissionDenied { .. } if said(&["AccessDenied", "InvalidObjectState"]) => {
-            Trouble::Denied
+            Trouble::Denied(DENIED.to_owned())
         }
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
             away("the store does not take the worker's credentials, or they have expired")
@@ -209,7 +209,16 @@ fn trouble(error: &Error, uri: &Uri) -> Trouble {
         | Error::NotModified { .. }
         | Error::NotImplemented { .. }
         | Error::UnknownConfigurationKey { .. }
-        | _ => away(&kind_of(error, &answer)),
+        | _ => {
+            let kind = kind_of(error, &answer);
+            // Of a request as it should be, these are about what it asks for: a document that was
+            // archived, is gone, or needs a key of its own.
+            if ["400", "409", "410", "412", "451"].iter().any(|it| kind == format!("status {it}")) {
+                Trouble::Denied(kind)
+            } else {
+                away(&kind)
+            }
+        }
     }
 }
 

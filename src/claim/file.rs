@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Trouble, away};
+use super::{DENIED, Trouble, away};
 use crate::types::{Claim, Uri};
 
 /// Bytes that are read between two looks at whether the document is still wanted.
@@ -34,7 +34,7 @@ pub(super) fn read(
         if matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory) {
             Trouble::Missing
         } else if kind == ErrorKind::PermissionDenied {
-            Trouble::Denied
+            Trouble::Denied(DENIED.to_owned())
         } else if kind == ErrorKind::InvalidFilename || is_loop(error) {
             // No folder has such a file, so it is not the folder that is away.
             Trouble::Outside

@@ -64,14 +64,17 @@ pub struct Trial {
     first_refused: Option<Instant>,
 }
 
+/// Why a store that gives out nothing may do so.
+const DENIED: &str = "the store denies access; check the worker's credentials and their rights";
+
 /// What was met instead of the document.
 enum Trouble {
     /// No document lies there.
     Missing,
     /// A document of another size: so many bytes, or more where it was not read to its end.
     Size(u64),
-    /// The store refuses this document.
-    Denied,
+    /// The store refuses this document, or all; why, should it be all.
+    Denied(String),
     /// The path leaves the allowed folder, by a link, or names no file.
     Outside,
     /// The store could not be asked, or answered what cannot be the document's fault.
@@ -163,7 +166,7 @@ impl Stores {
                     format!("the document has {bytes} bytes or more, and {claimed} are claimed");
                 Ok(self.unsettled(trial, reject(RejectCode::ClaimMismatch, detail)))
             }
-            Trouble::Denied => self.denied(place, trial),
+            Trouble::Denied(why) => self.denied(place, trial, &why),
             Trouble::Outside => {
                 let detail = "the claim's path leaves the allowed folder, or names no file";
                 Ok(Got::Refused(reject(RejectCode::ClaimForbidden, detail)))
@@ -180,15 +183,14 @@ impl Stores {
 
     /// A refusal is the document's own only if the store has served another one of the same place
     /// since; else the worker's credentials are the likelier cause.
-    fn denied(&self, place: &Place, trial: &mut Trial) -> Result<Got, Fault> {
+    fn denied(&self, place: &Place, trial: &mut Trial, why: &str) -> Result<Got, Fault> {
         let first = *trial.first_refused.get_or_insert_with(Instant::now);
         let served = *place.served.lock().unwrap_or_else(PoisonError::into_inner);
         if first.elapsed() >= self.settle_timeout && served.is_some_and(|served| served > first) {
             let detail = "the store refuses this document, and gives out others of its place";
             return Ok(Got::Refused(reject(RejectCode::ClaimDenied, detail)));
         }
-        let what = "the store denies access; check the worker's credentials and their rights";
-        Err(away(place.prefix.uri(), what))
+        Err(away(place.prefix.uri(), why))
     }
 
     fn download(

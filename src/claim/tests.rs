@@ -255,7 +255,13 @@ fn what_nobody_wants_any_more_is_let_go() {
 
 #[test]
 fn one_document_is_denied_only_where_the_store_serves_others() {
-    // The server gives what lies under the first key and refuses the other.
+    for refusal in [error(403, "AccessDenied"), error(400, "InvalidRequest"), error(409, "X")] {
+        denied_beside_another(refusal);
+    }
+}
+
+/// The server gives what lies under the first key and answers so for the other.
+fn denied_beside_another(refusal: String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -265,8 +271,7 @@ fn one_document_is_denied_only_where_the_store_serves_others() {
             let read = stream.read(&mut request).unwrap_or_default();
             let is_open = String::from_utf8_lossy(&request[..read]).contains("/in/open.pdf");
             let body = ok("content-length: 10\r\nconnection: close\r\n", "This lease");
-            let answer = if is_open { body } else { error(403, "AccessDenied") };
-            drop(stream.write_all(answer.as_bytes()));
+            drop(stream.write_all(if is_open { &body } else { &refusal }.as_bytes()));
         }
     });
     let stores = store(&url).unwrap();
