@@ -12,6 +12,12 @@ use super::rules::{REGEX_HINT, regular};
 /// Columns of an attribute column's record that sluice fills itself.
 const ITEM_COLUMNS: &[&str] = &["value", "evidence"];
 
+/// The only name of a group that is read.
+const VALUE_GROUP: &str = "value";
+
+/// What stands for the value in the words that `unless_around` is searched in.
+const VALUE_PLACE: &str = "<>";
+
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
     let has_sections = draft.sections.as_ref().is_some_and(|sections| !sections.is_empty());
     for (index, field) in draft.fields.iter().enumerate() {
@@ -51,19 +57,38 @@ impl Checker<'_, '_> {
                 Ok(regex) if regex.is_match("") => {
                     self.at(&key, "matches where there is nothing", "let it ask for a character");
                 }
-                Ok(_) => {}
+                Ok(regex) => self.groups(&key, &regex),
             }
         }
-        for (key, regex) in [("/unless", &field.unless), ("/unless_around", &field.unless_around)] {
-            if let Some(Err(problem)) = regex.as_deref().map(regular) {
-                self.at(key, problem, REGEX_HINT);
-            }
-        }
+        self.unless(field);
         if matches!(field.kind, FieldKind::Negated | FieldKind::Label) {
             let problem = format!("`{}` says something of a value, and is none", field.kind.name());
             self.at("/type", problem, "put it under `attributes` of a list");
         }
         self.attributes(field);
+    }
+
+    /// Names of groups: under a misspelt one the column would silently hold the whole match.
+    fn groups(&mut self, key: &str, regex: &regex::Regex) {
+        for name in regex.capture_names().flatten().filter(|name| *name != VALUE_GROUP) {
+            let problem = format!("nothing reads the group `{name}`");
+            let hint = "name the group of the value `value`, and let others be `(?:..)`";
+            self.at(key, problem, hint);
+        }
+    }
+
+    /// Expressions that leave values out: readable, and about the value where they are to be.
+    fn unless(&mut self, field: &FieldSpec) {
+        for (key, regex) in [("/unless", &field.unless), ("/unless_around", &field.unless_around)] {
+            if let Some(Err(problem)) = regex.as_deref().map(regular) {
+                self.at(key, problem, REGEX_HINT);
+            }
+        }
+        let is_placeless = |around: &str| !around.contains(VALUE_PLACE) && regular(around).is_ok();
+        if field.unless_around.as_deref().is_some_and(is_placeless) {
+            let problem = format!("does not say where the value stands: it has no `{VALUE_PLACE}`");
+            self.at("/unless_around", problem, r"such as `\bbrother\b[^.,]*<>`");
+        }
     }
 
     /// Exactly one source, and the one that the type needs.
@@ -303,6 +328,30 @@ mod tests {
         check(
             "    keys: [level, level]\n    type: text\n",
             &["9: fields[0].keys: `level` stands here twice; keep one of them"],
+        );
+    }
+
+    #[test]
+    fn a_pattern_names_no_group_but_the_value() {
+        check("    patterns: ['n (?P<value>\\d+)', 'm (\\d+)']\n    type: text\n", &[]);
+        check(
+            "    patterns: ['n (?P<val>\\d+)', '(?<value>a)(?<b>b)']\n    type: text\n",
+            &[
+                "9: fields[0].patterns[0]: nothing reads the group `val`; name the group of the value `value`, and let others be `(?:..)`",
+                "9: fields[0].patterns[1]: nothing reads the group `b`; name the group of the value `value`, and let others be `(?:..)`",
+            ],
+        );
+    }
+
+    #[test]
+    fn words_around_a_value_say_where_it_stands() {
+        let label = "    label: Parties\n    type: text\n";
+        check(&format!("{label}    unless_around: 'brother[^.]*<>'\n"), &[]);
+        check(
+            &format!("{label}    unless_around: brother\n"),
+            &[
+                r"11: fields[0].unless_around: does not say where the value stands: it has no `<>`; such as `\bbrother\b[^.,]*<>`",
+            ],
         );
     }
 

@@ -37,7 +37,8 @@ pub struct FieldSpec {
     #[schemars(inner(length(min = 1)))]
     pub keys: Vec<String>,
     /// Regular expressions of the crate `regex` (linear time, no look-around) that are searched
-    /// in the text. The value is the group named `value`, or the whole match; its confidence is 1.
+    /// in the text. The value is the group named `value`, or the whole match where the pattern has
+    /// none; no other group has a name. Its confidence is 1.
     /// A single column takes the first match of the first pattern that has one, a list all
     /// matches of all patterns.
     #[serde(default)]
@@ -48,9 +49,9 @@ pub struct FieldSpec {
     #[schemars(length(min = 1))]
     pub unless: Option<String>,
     /// Regular expression of the crate `regex` that is searched in the sentence of each value, at
-    /// most 100 bytes to either side, in which the value itself is written `<>`: a value around
-    /// which it matches is left out, as if it had not been found. So the age of a patient's
-    /// brother is not the patient's: `\bbrother\b[^.,]*<>`.
+    /// most 100 bytes to either side, in which the value itself is written `<>`, as it must be
+    /// here: a value around which it matches is left out, as if it had not been found. So the age
+    /// of a patient's brother is not the patient's: `\bbrother\b[^.,]*<>`.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub unless_around: Option<String>,
