@@ -98,26 +98,63 @@ impl<'a> Report<'a> {
 pub(super) fn closest<'c>(given: &str, candidates: &[&'c str]) -> Option<&'c str> {
     /// Jaro-Winkler similarity, which favours a common start.
     const ALIKE_MIN: f64 = 0.85;
-    let plain = |word: &str| word.to_lowercase().replace(['-', ' '], "_");
     let given = plain(given);
-    let slips = |candidate: &&'c str| strsim::damerau_levenshtein(&given, &plain(candidate));
-    let nearest = candidates.iter().min_by_key(|candidate| (slips(candidate), **candidate))?;
-    let is_close = slips(nearest) <= (given.chars().count() / 3).max(1)
-        || strsim::jaro_winkler(&given, &plain(nearest)) >= ALIKE_MIN;
-    is_close.then_some(*nearest)
+    let slips = |candidate: &str| strsim::damerau_levenshtein(&given, &plain(candidate));
+    let alike = |candidate: &str| strsim::jaro_winkler(&given, &plain(candidate));
+    let candidates = candidates.iter().copied();
+    let nearest = candidates.clone().min_by_key(|candidate| (slips(candidate), *candidate))?;
+    if slips(nearest) <= (given.chars().count() / 3).max(1) {
+        return Some(nearest);
+    }
+    candidates
+        .max_by(|one, other| alike(one).total_cmp(&alike(other)))
+        .filter(|candidate| alike(candidate) >= ALIKE_MIN)
 }
 
-/// "did you mean" where one candidate is close, else the candidates themselves if they are few.
+/// "did you mean" where one candidate is close, else the candidates themselves: all if they are
+/// few, and those that sound most like it if they are many.
 pub(super) fn suggest(given: &str, candidates: &[&str]) -> String {
-    /// Limit: a hint stays on one line.
-    const LISTED_MAX: usize = 12;
+    /// Limit: a hint that can be read at a glance; all types of a field, of which none may sound
+    /// like the word that was tried (`string` for `text`), are 18.
+    const LISTED_MAX: usize = 20;
+    /// Limit: of the many labels of a model so many are told.
+    const NEAREST_MAX: usize = 6;
     if let Some(candidate) = closest(given, candidates) {
         return format!("did you mean `{candidate}`?");
     }
-    if candidates.is_empty() || candidates.len() > LISTED_MAX {
+    if candidates.is_empty() {
         return String::new();
     }
-    format!("known are {}", listed(candidates))
+    if candidates.len() <= LISTED_MAX {
+        return format!("known are {}", listed(candidates));
+    }
+    let mut nearest = candidates.to_vec();
+    nearest.sort_by(|one, other| likeness(given, other).total_cmp(&likeness(given, one)));
+    nearest.truncate(NEAREST_MAX);
+    format!("the nearest of {} are {}", candidates.len(), listed(&nearest))
+}
+
+/// A name without what people write now so and now so.
+fn plain(word: &str) -> String {
+    word.to_lowercase().replace(['-', ' '], "_")
+}
+
+/// How much two names sound alike, by the two words of theirs that do most: a name of several
+/// words is tried by any of them (`expiry` for `Expiration Date`).
+fn likeness(one: &str, other: &str) -> f64 {
+    /// Limit: letters of a word; shorter ones (`of`, `to`) are in many names.
+    const LETTERS_MIN: usize = 3;
+    let [one, other] = [one, other].map(plain);
+    let words = |name: &str| -> Vec<String> {
+        let words = name.split('_').filter(|word| word.chars().count() >= LETTERS_MIN);
+        words.chain([name]).map(str::to_owned).collect()
+    };
+    let others = words(&other);
+    let pairs = words(&one).into_iter().flat_map(|word| {
+        others.iter().map(move |other| strsim::jaro_winkler(&word, other)).collect::<Vec<_>>()
+    });
+    // The whole names decide among those that share a word.
+    pairs.fold(0.0, f64::max) + strsim::jaro_winkler(&one, &other)
 }
 
 /// The words in backticks, with commas.
@@ -160,6 +197,31 @@ mod tests {
         check("Party", &["Parties", "Agreement Date"], "did you mean `Parties`?");
         check("zebra", &["topic", "group"], "known are `topic`, `group`");
         check("zebra", &[], "");
-        check("zebra", &["many"; 13], "");
+        let types = [
+            "text",
+            "party",
+            "date",
+            "duration",
+            "jurisdiction",
+            "class",
+            "timestamp",
+            "integer",
+            "number",
+            "comparator",
+            "unit",
+            "choice",
+            "severity",
+        ];
+        let all = "known are `text`, `party`, `date`, `duration`, `jurisdiction`, `class`, \
+                   `timestamp`, `integer`, `number`, `comparator`, `unit`, `choice`, `severity`";
+        check("string", &types, all);
+        check("int", &types, "did you mean `integer`?");
+        let labels: Vec<_> = ["Cap On Liability", "Effective Date", "Expiration Date"]
+            .into_iter()
+            .chain(["Exclusivity", "Renewal Term", "Termination For Convenience"])
+            .chain(["Zebra Crossing"; 15])
+            .collect();
+        let near = "the nearest of 21 are `Expiration Date`, ";
+        assert!(suggest("expiry", &labels).starts_with(near), "{}", suggest("expiry", &labels));
     }
 }
