@@ -123,6 +123,11 @@ fn labels(draft: &Draft, known: Known<'_>, report: &mut Report<'_>) {
 /// Labels of flags: once each, and such as have a flag.
 fn flags(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
     let Some(flags) = &draft.flags else { return };
+    if !(0..known.names().len()).any(|label| known.has_flag(label)) {
+        let problem = "the model has no head of kind `multilabel`, and no other gives flags";
+        report.at("/flags", problem, "drop the section, or name another model");
+        return;
+    }
     for (index, label) in flags.labels.iter().enumerate() {
         let pointer = format!("/flags/labels/{index}");
         if flags.labels.iter().take(index).any(|earlier| earlier == label) {
@@ -151,7 +156,12 @@ fn heads(draft: &Draft, known: &Labels, report: &mut Report<'_>) {
             Some(_) => format!("the head `{name}` gives spans, not classes"),
             None => format!("the model has no head `{name}`"),
         };
-        report.at(&pointer, problem, suggest(name, &names));
+        let hint = if names.is_empty() {
+            "it sorts no documents; use `label`, and another type than `class`".to_owned()
+        } else {
+            suggest(name, &names)
+        };
+        report.at(&pointer, problem, hint);
     }
 }
 
@@ -254,5 +264,36 @@ fn text_limits(text: &TextLimits, report: &mut Report<'_>) {
             format!("no text has {} characters", text.text_chars_min),
             format!("at most text.text_bytes_max ({})", text.text_bytes_max),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::fixture::{GOOD, without_heads};
+    use crate::config::load;
+
+    #[test]
+    fn what_the_model_has_no_head_for_is_told_once() {
+        let check = |kind: &str, old: &str, new: &str, expected: &[&str]| {
+            let root = without_heads(kind, &GOOD.replacen(old, new, 1));
+            let found = load(&root.path().join("leases")).err().unwrap_or_default();
+            let told =
+                found.iter().filter(|one| !one.problem.starts_with("the model has no label"));
+            let told: Vec<_> = told.map(|one| format!("{}; {}", one.problem, one.hint)).collect();
+            assert_eq!(told, expected, "{kind}: {new}");
+        };
+        let flags = "the model has no head of kind `multilabel`, and no other gives flags; drop \
+                     the section, or name another model";
+        check("multilabel", "", "", &[flags]);
+        check("multilabel", "column: clauses", "column: clauses\n  labels: [lease]", &[flags]);
+        let text = "label: Document Name\n    type: text";
+        for (head, problem) in [
+            ("kind", "the model has no head `kind`"),
+            ("clauses", "the head `clauses` gives spans, not classes"),
+        ] {
+            let hint = "it sorts no documents; use `label`, and another type than `class`";
+            let class = format!("head: {head}\n    type: class");
+            check("classes", text, &class, &[&format!("{problem}; {hint}")]);
+        }
     }
 }

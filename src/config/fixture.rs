@@ -115,3 +115,14 @@ pub(crate) fn folder(pipeline: &str) -> TempDir {
     write("leases/pipeline.yaml", pipeline);
     root
 }
+
+/// As [`folder`], with a model that has no heads of this kind.
+pub(super) fn without_heads(kind: &str, pipeline: &str) -> TempDir {
+    let root = folder(pipeline);
+    let path = root.path().join("bundle/bundle.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    manifest["heads"].as_array_mut().unwrap().retain(|head| head["kind"] != kind);
+    fs::write(path, manifest.to_string()).unwrap();
+    root
+}
