@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, BundleError, MANIFEST};
 use super::check::{self, Known};
 use super::draft::Draft;
 use super::labels::Labels;
@@ -20,6 +20,9 @@ use crate::types::Digest;
 
 /// Name of the file that says what a pipeline does.
 pub const PIPELINE_FILE: &str = "pipeline.yaml";
+
+/// The other usual ending of its kind, which is not read.
+const MISNAMED_FILE: &str = "pipeline.yml";
 
 /// Limit: a settings file is for people; a larger one is another file by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -209,6 +212,14 @@ fn read_pipeline(dir: &Path) -> Result<(PathBuf, String), Problem> {
         return Err(Problem::of_file(dir, "there is no such folder", ""));
     }
     let file = dir.join(PIPELINE_FILE);
+    if file.try_exists().is_ok_and(|exists| !exists) {
+        let hint = if dir.join(MISNAMED_FILE).exists() {
+            format!("rename `{MISNAMED_FILE}`")
+        } else {
+            format!("name the folder that holds {PIPELINE_FILE}")
+        };
+        return Err(Problem::of_file(&file, "there is no such file", hint));
+    }
     let text = read_text(&file)?;
     Ok((file, text))
 }
@@ -237,9 +248,25 @@ fn load_bundle(dir: &Path, draft: &Draft, report: &mut Report<'_>) -> Option<Bun
     match Bundle::load(&dir.join(model)) {
         Ok(bundle) => Some(bundle),
         Err(error) => {
-            report.at(AT, chain(&error), "");
+            let hint = if is_no_folder(&error) {
+                "name the bundle's folder, relative to pipeline.yaml"
+            } else {
+                ""
+            };
+            report.at(AT, chain(&error), hint);
             None
         }
+    }
+}
+
+/// Whether there is no manifest where the bundle should be: no such folder, or a file.
+fn is_no_folder(error: &BundleError) -> bool {
+    match error {
+        BundleError::Read { path, source } => {
+            path.ends_with(MANIFEST)
+                && matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        }
+        BundleError::Shape { .. } | BundleError::Value { .. } | BundleError::Digest { .. } => false,
     }
 }
 
@@ -265,5 +292,33 @@ fn read_schema(path: &Path) -> Result<String, Problem> {
             let what = message.split(" at line ").next().unwrap_or_default();
             Err(Problem::of_line(path, error.line(), format!("is not JSON: {what}"), ""))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::load;
+    use crate::config::fixture::{GOOD, folder};
+
+    #[test]
+    fn a_file_that_lies_elsewhere_is_told_with_its_place() {
+        let root = folder(GOOD);
+        let dir = root.path().join("leases");
+        let check = |expected: &str| {
+            let told = load(&dir).unwrap_err()[0].to_string();
+            assert!(told.ends_with(expected), "{told}");
+        };
+        let model = "; name the bundle's folder, relative to pipeline.yaml";
+        for name in ["bundle", "../bundle/bundle.json"] {
+            let text = GOOD.replace("model: ../bundle", &format!("model: {name}"));
+            fs::write(dir.join("pipeline.yaml"), text).unwrap();
+            check(model);
+        }
+        fs::rename(dir.join("pipeline.yaml"), dir.join("pipeline.yml")).unwrap();
+        check("pipeline.yaml: there is no such file; rename `pipeline.yml`");
+        fs::remove_file(dir.join("pipeline.yml")).unwrap();
+        check("there is no such file; name the folder that holds pipeline.yaml");
     }
 }

@@ -265,6 +265,15 @@ impl DatePolicy {
     }
 }
 
+/// Why the section `policy` has no key for a kind: nothing is to be chosen.
+pub(super) fn settled(kind: &str) -> Option<&'static str> {
+    match kind {
+        "birth_date" => Some("dates of birth are always masked; drop the key"),
+        "age" => Some("an age above 89 always becomes 90+; drop the key"),
+        _ => None,
+    }
+}
+
 /// Labels and head of identifiers: there, each once, and not without anything that finds
 /// identifiers. What depends on the model is left out where it is not known.
 pub(super) fn check(draft: &Draft, labels: Option<&Labels>, report: &mut Report<'_>) {
@@ -337,6 +346,16 @@ mod tests {
             ("redact:\n  rules: [names]\n", "redact.rules[0]: unknown value `names`"),
         ] {
             assert_eq!(problems(section), [expected], "{section}");
+        }
+        for (kind, expected) in [
+            ("birth_date", "dates of birth are always masked; drop the key"),
+            ("age", "an age above 89 always becomes 90+; drop the key"),
+            ("emial", "did you mean `email`?"),
+        ] {
+            let section = format!("redact:\n  policy:\n    {kind}: mask\n");
+            let root = fixture::folder(&format!("{}{section}", fixture::GOOD));
+            let found = load(&root.path().join("leases")).err().unwrap_or_default();
+            assert_eq!(found.iter().map(|one| &one.hint).collect::<Vec<_>>(), [expected]);
         }
         let twice = "    - {label: Parties, kind: name}\n";
         let told = problems(&format!("redact:\n  labels:\n{twice}{twice}"));

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::pipeline::Pipeline;
 use super::problem::{Report, listed, suggest};
+use super::redaction::settled;
 use super::yaml::child;
 
 /// The JSON Schema (draft 2020-12) of `pipeline.yaml`, as committed in `schemas/`.
@@ -85,7 +86,8 @@ impl<'a> Found<'a> {
             let known = self.siblings(error, "properties");
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             for name in unexpected {
-                let hint = suggest(name, &known);
+                let settled = if at == POLICY { settled(name) } else { None };
+                let hint = settled.map_or_else(|| suggest(name, &known), str::to_owned);
                 self.unknown.insert(child(&at, name));
                 self.tell(child(&at, name), format!("unknown key `{name}`"), hint);
             }
@@ -96,7 +98,7 @@ impl<'a> Found<'a> {
         } else if let Kind::OneOfNotValid { context } | Kind::AnyOf { context } = kind {
             self.choose(at, instance, error, context);
         } else if let Kind::Type { kind } = kind {
-            let (problem, hint) = wrong_type(kind, instance);
+            let (problem, hint) = wrong_type(kind, instance, &at);
             self.tell(at, problem, hint);
         } else if let Kind::Pattern { pattern } = kind {
             let problem = format!("{} does not match `{pattern}`", shown(instance));
@@ -197,6 +199,9 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Where it is said what stands in the place of an identifier.
+const POLICY: &str = "/redact/policy";
+
 /// Name of the property that tells one alternative from the others.
 const TAG: &str = "rule";
 
@@ -222,7 +227,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn wrong_type(kind: &TypeKind, instance: &Value) -> (String, String) {
+fn wrong_type(kind: &TypeKind, instance: &Value, at: &str) -> (String, String) {
     let wanted: Vec<String> = match kind {
         TypeKind::Single(one) => vec![one.to_string()],
         TypeKind::Multiple(several) => several.iter().map(|one| one.to_string()).collect(),
@@ -244,6 +249,7 @@ fn wrong_type(kind: &TypeKind, instance: &Value) -> (String, String) {
         Value::String(text) if text.replace('_', "").parse::<u64>().is_ok() => {
             format!("write it as {}", text.replace('_', ""))
         }
+        Value::String(text) if words.contains(&"a whole number") => in_unit(at, text),
         Value::Null => "drop the key to get its default".to_owned(),
         Value::Bool(_)
         | Value::Number(_)
@@ -252,6 +258,41 @@ fn wrong_type(kind: &TypeKind, instance: &Value) -> (String, String) {
         | Value::Object(_) => String::new(),
     };
     (format!("expected {}, found {}", words.join(" or "), shown(instance)), hint)
+}
+
+/// The count that an amount with a unit of its own (`32MiB`, `30s`) is, in the unit that the key
+/// at `at` ends with or names.
+fn in_unit(at: &str, text: &str) -> String {
+    const BYTES: &[(&str, u64)] = &[
+        ("B", 1),
+        ("kB", 1000),
+        ("KB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+    ];
+    const MILLISECONDS: &[(&str, u64)] =
+        &[("ms", 1), ("s", 1000), ("m", 60_000), ("min", 60_000), ("h", 3_600_000)];
+    let key = at.rsplit('/').next().unwrap_or_default();
+    let (unit, units, example) = if key.split('_').any(|word| word == "bytes") {
+        ("bytes", BYTES, 33_554_432)
+    } else if key.ends_with("_ms") {
+        ("milliseconds", MILLISECONDS, 30_000)
+    } else {
+        return String::new();
+    };
+    let (digits, suffix) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0));
+    let factor = units.iter().find(|(name, _)| *name == suffix.trim()).map(|(_, factor)| *factor);
+    let amount = digits.parse::<u64>().ok().zip(factor);
+    amount.and_then(|(count, factor)| count.checked_mul(factor)).map_or_else(
+        || format!("in {unit}, such as {example}"),
+        |count| format!("in {unit}: {count}"),
+    )
 }
 
 /// A limit that is not kept.
@@ -275,7 +316,22 @@ fn out_of_range(kind: &Kind, instance: &Value) -> Option<String> {
 mod tests {
     use std::path::Path;
 
-    use super::schema;
+    use super::{in_unit, schema};
+
+    #[test]
+    fn an_amount_with_a_unit_is_told_in_that_of_its_key() {
+        let check = |key: &str, text: &str, expected: &str| {
+            assert_eq!(in_unit(&format!("/input/{key}"), text), expected, "{key}: {text}");
+        };
+        check("document_bytes_max", "32MiB", "in bytes: 33554432");
+        check("document_bytes_max", "10 MB", "in bytes: 10000000");
+        check("document_bytes_max", "1.5GiB", "in bytes, such as 33554432");
+        check("document_bytes_max", "", "in bytes, such as 33554432");
+        check("document_bytes_max", "99999999999GiB", "in bytes, such as 33554432");
+        check("idle_timeout_ms", "10s", "in milliseconds: 10000");
+        check("idle_timeout_ms", "soon", "in milliseconds, such as 30000");
+        check("pages_max", "ten", "");
+    }
 
     /// With `SLUICE_BLESS` set, writes the file instead of comparing it.
     #[test]
