@@ -244,6 +244,20 @@ pub fn class_of(error: &KafkaError) -> FaultClass {
     }
 }
 
+/// Whether an abort that met this may be asked for again: the transaction stays open, and the client
+/// waits for that. For any other call these end the transaction.
+pub fn may_be_aborted_later(error: &KafkaError) -> bool {
+    matches!(
+        code_of(error),
+        Some(
+            RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Unknown
+        )
+    )
+}
+
 /// Whether the epoch of the producer is over: another one of the same `transactional.id` has taken
 /// over, or the coordinator has ended a transaction that lasted too long. The two cannot be told
 /// apart by the code: the coordinator raises the epoch in both cases, and the client makes one error

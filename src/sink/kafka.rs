@@ -259,7 +259,7 @@ impl Kafka {
         drop(self.producer.flush(PURGE_MAX));
         let aborted = self.insist(shutdown, || {
             self.producer.abort_transaction(call_max(shutdown)).map_err(|error| {
-                let passes = may_be_aborted_later(error.rdkafka_error_code());
+                let passes = kafka::may_be_aborted_later(&error);
                 let mut fault = self.told("aborting a transaction", error);
                 if passes && fault.class == FaultClass::Abort {
                     fault.class = FaultClass::Retry;
@@ -484,20 +484,6 @@ fn check_alive(commit: &Commit<Outgoing>) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::plain(FaultClass::Abort, "committing: a partition was revoked"))
-}
-
-/// Whether an abort that met this may be asked for again: the transaction stays open, and the client
-/// waits for that. For any other call these end the transaction.
-const fn may_be_aborted_later(code: Option<RDKafkaErrorCode>) -> bool {
-    matches!(
-        code,
-        Some(
-            RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SSL
-                | RDKafkaErrorCode::Unknown
-        )
-    )
 }
 
 /// Longest wait for one call now.
