@@ -132,6 +132,8 @@ func TestRefusals(t *testing.T) {
 		{"kafka: { brokers: 'kafka:9092' }\npipelines: { " + long + "abcdef: { files: { pipeline.yaml: 'name: " + long + "abcdef' }}}", "more than 52 characters"},
 		{of("{ autoscaling: { by: hpa, min: 0 } }"), "pipelines.contracts.autoscaling.min: 0"},
 		{of("{ autoscaling: { by: keda, min: 4, max: 3 } }"), "autoscaling.min: 4 is more than max: 3"},
+		{"kafka: { brokers: 'kafka:9092' }\npipelines: { leases: { files: { pipeline.yaml: \"name: leases\\nmodel: /models/leases\" }}}", "give ../../models/NAME"},
+		{of("{ gpu: { enabled: true } }"), "its int8 models are refused on a GPU"},
 		{of("{ models: { from: volume } }"), "pipelines.contracts.models.volume: is empty"},
 		{of("{ models: { from: oci } }"), "pipelines.contracts.models.oci: give image and reference"},
 		{of("{ models: { from: store, store: { image: x } } }"), "pipelines.contracts.models.store: give image and source"},
