@@ -36,6 +36,10 @@ use super::{Found, attached, identifiers, is_fit, media, reject};
 use crate::config::pipeline::Input;
 use crate::types::{Reject, RejectCode};
 
+/// Limit: bytes of all attachments together, in bytes of the body. Each is smaller than its base64, so
+/// only a `Binary` that many documents link can come to more, and each of them would hold a copy.
+const ATTACHED_BODIES_MAX: usize = 4;
+
 /// The documents of one body.
 pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'a>>, Reject> {
     let root: Resource<'a> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
@@ -56,6 +60,7 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
     if giving.len().max(attachments_count) > parts_max {
         return Err(super::parts_too_many(input));
     }
+    let mut attached_bytes = 0;
     for reference in giving {
         let holder = Holder::of(reference);
         let about = shelf.about(&holder, &mut people)?;
@@ -66,6 +71,13 @@ pub(super) fn documents<'a>(body: &'a [u8], input: &Input) -> Result<Vec<Found<'
             let mut renditions = Renditions::default();
             for attachment in attachments(reference) {
                 let content = shelf.content(attachment, &holder, input.document_bytes_max);
+                attached_bytes += content.as_ref().map_or(0, |content| content.bytes.len());
+                if attached_bytes / ATTACHED_BODIES_MAX > body.len() {
+                    return Err(invalid(format!(
+                        "its attachments have more than {ATTACHED_BODIES_MAX} times the bytes of the \
+                         body, since documents share a Binary; send them in several bodies"
+                    )));
+                }
                 renditions.add(attachment, content);
             }
             renditions.into_documents()
