@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import decode
-from infer import over
 from sentences import token_ranges
+from windows import over
 
 FILE = "gate.bin"
 # Stand before the first token of a sentence and behind the last one: ids that no text has.

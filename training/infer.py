@@ -1,39 +1,16 @@
-"""Scores a document with the ONNX model: windows, padding and which window owns a token."""
+"""Scores a document with the ONNX model, window by window."""
 
 import hashlib
-from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from data import CLS, PAD, SEP
+from windows import over
 
 # Rows are not padded: on a CPU padding costs what tokens cost.
 PAD_TO = 1
-
-
-def over(count, content, stride, ends=()):
-    """(start, end, first, last) of the windows over `count` tokens: start..end are read, and
-    first..last take their scores from there.
-
-    A window ends at the last of the sentence ends `ends` that lies in its later half, and the next
-    one begins there. Without one it is full and the next begins `stride` tokens after its start; a
-    token that both hold goes to the window in which it lies farthest from an edge, the earlier one
-    if equal."""
-    places, start, first = [], 0, 0
-    while start + content < count:
-        end = start + content
-        at = bisect_right(ends, end) - 1
-        if at >= 0 and ends[at] > start + content // 2:
-            following = end = last = ends[at]
-        else:
-            following = start + stride
-            # Token t has end-1-t tokens after it here and t-following before it in the next window.
-            last = (end - 1 + following) // 2 + 1
-        places.append((start, end, first, last))
-        start, first = following, last
-    return [*places, (start, count, first, count)] if count else []
 
 
 class Scorer:

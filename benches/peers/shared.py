@@ -8,7 +8,6 @@ import io
 import json
 import pathlib
 import sys
-from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import fastavro
@@ -16,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "training"))
 from sentences import token_ranges  # noqa: E402
+from windows import over  # noqa: E402
 
 SCHEMA = fastavro.parse_schema({
     "type": "record", "name": "Extraction", "namespace": "peers",
@@ -100,20 +100,10 @@ def windows(document, encoding, settings, by_sentences):
     document.starts, document.ends = places[:, 0], places[:, 1]
     words = np.asarray(encoding.word_ids, np.int64)
     document.words = np.flatnonzero(np.diff(words, prepend=-1))
-    content, stride = settings["tokens_max"] - 2, settings["stride"]
     ends = [last for _, last in token_ranges(document.text, document.starts)] if by_sentences else []
-    start = owned = 0
-    while owned < n:
-        end = min(start + content, n)
-        at = bisect_right(ends, end) - 1
-        if end < n and at >= 0 and ends[at] > start + content // 2:
-            following = end = until = ends[at]
-        else:
-            following = start + stride
-            until = n if end == n else (end - 1 + following) // 2 + 1
+    for start, end, first, last in over(n, settings["tokens_max"] - 2, settings["stride"], ends):
         row = [settings["cls"], *ids[start:end], settings["sep"]]
-        document.windows.append(Window(row, 1 + owned - start, until - owned))
-        owned, start = until, following
+        document.windows.append(Window(row, 1 + first - start, last - first))
 
 
 def padded(rows, pad):

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn windows_end_with_sentences_where_one_ends_in_their_later_half() {
-        // As `over` of `training/infer.py` gives them.
+        // As `over` of `training/windows.py` gives them.
         for (lengths, expected) in [
             (&[10][..], &[(0..10, 0..10)][..]),
             (&[4, 6, 1], &[(0..10, 0..10), (10..11, 10..11)]),

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from heads.data import Encoded, open_tokenizer
-from infer import Scorer, over
+from infer import Scorer
+from windows import over
 
 
 class HeadsScorer(Scorer):

@@ -16,8 +16,8 @@ from heads import recipes
 from heads.data import chosen, encode, epoch_batches, make_batch, open_tokenizer, special_ids
 from heads.model import HeadsModel
 from heads.train import column_ranges
-from infer import over
 from model import find_base
+from windows import over
 
 
 def outputs(model, example, content, special):
