@@ -9,6 +9,7 @@ use super::frame::Frame;
 use super::marks::{Mark, evidence};
 use super::reading::{Reading, identity, text_value};
 use super::{negation, pairs, party};
+use crate::config::pipeline::{VALUE_GROUP, VALUE_PLACE};
 use crate::types::{Attribute, Field, FieldValue, Reject, Sensitive, Span, Value};
 
 /// Limit: matches of patterns in one column; a document with more is a list of other things.
@@ -76,7 +77,7 @@ fn is_left_out(planned: &PlannedField, value: Span, frame: &Frame<'_>) -> bool {
         let to = value.end.saturating_add(AROUND_BYTES_MAX).min(sentence.end.max(value.end));
         let before = text.get(text.ceil_char_boundary(from)..value.start).unwrap_or_default();
         let after = text.get(value.end..text.floor_char_boundary(to)).unwrap_or_default();
-        unless.is_match(&format!("{before}<>{after}"))
+        unless.is_match(&format!("{before}{VALUE_PLACE}{after}"))
     })
 }
 
@@ -101,7 +102,7 @@ fn marks_of(planned: &PlannedField, marks: &Marks, frame: &Frame<'_>) -> Vec<Mar
             let text = frame.text.as_str();
             let matched = patterns.iter().flat_map(|pattern| {
                 pattern.captures_iter(text).take(MATCHES_MAX).filter_map(|captures| {
-                    let found = captures.name("value").or_else(|| captures.get(0))?;
+                    let found = captures.name(VALUE_GROUP).or_else(|| captures.get(0))?;
                     let span = Span { start: found.start(), end: found.end() };
                     (!span.is_empty()).then(|| Mark::by_rule(span))
                 })

@@ -181,6 +181,11 @@ fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
+/// Answers that, to a request as it should be, are about what it asks for: a document that was
+/// archived, is gone, or needs a key of its own.
+const OF_ONE_DOCUMENT: [&str; 5] =
+    ["status 400", "status 409", "status 410", "status 412", "status 451"];
+
 /// Whose fault an error is. Answers are told apart by their status and, since the operator named the
 /// bucket and not the document, by the code of a bucket that is missing.
 fn trouble(error: &Error, uri: &Uri) -> Trouble {
@@ -211,9 +216,7 @@ fn trouble(error: &Error, uri: &Uri) -> Trouble {
         | Error::UnknownConfigurationKey { .. }
         | _ => {
             let kind = kind_of(error, &answer);
-            // Of a request as it should be, these are about what it asks for: a document that was
-            // archived, is gone, or needs a key of its own.
-            if ["400", "409", "410", "412", "451"].iter().any(|it| kind == format!("status {it}")) {
+            if OF_ONE_DOCUMENT.contains(&kind.as_str()) {
                 Trouble::Denied(kind)
             } else {
                 away(&kind)

@@ -5,18 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use super::pipeline::{AttributeSpec, DateOrder, FieldKind, FieldSpec};
+use super::pipeline::{AttributeSpec, DateOrder, FieldKind, FieldSpec, VALUE_GROUP, VALUE_PLACE};
 use super::problem::Report;
 use super::rules::{REGEX_HINT, regular};
 
 /// Columns of an attribute column's record that sluice fills itself.
 const ITEM_COLUMNS: &[&str] = &["value", "evidence"];
-
-/// The only name of a group that is read.
-const VALUE_GROUP: &str = "value";
-
-/// What stands for the value in the words that `unless_around` is searched in.
-const VALUE_PLACE: &str = "<>";
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_>) {
     let has_sections = draft.sections.as_ref().is_some_and(|sections| !sections.is_empty());

@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The only name of a group that is read of a pattern's match.
+pub const VALUE_GROUP: &str = "value";
+
+/// What stands for the value in the words that `unless_around` is searched in.
+pub const VALUE_PLACE: &str = "<>";
+
 /// One typed column. Its values come from exactly one source: `label`, `labels`, `head`, or `keys`
 /// and `patterns`; a column of type `section` has none, since the headings themselves are its source.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claims::Claims;
-pub use super::fields::{AttributeSpec, DateOrder, FieldKind, FieldSpec, FlagSpec, ValueType};
+pub use super::fields::{
+    AttributeSpec, DateOrder, FieldKind, FieldSpec, FlagSpec, VALUE_GROUP, VALUE_PLACE, ValueType,
+};
 use super::redaction::Redact;
 
 /// One industry pipeline: what to read, what to extract, how to judge it, where it goes.

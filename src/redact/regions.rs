@@ -33,15 +33,11 @@ pub(super) fn unite(mut detections: Vec<Detection>, text: &str) -> Vec<Detection
             Some((last, longest)) => {
                 let end = last.span.end.max(one.span.end);
                 // A day of birth stays one, whoever takes more words around it for a mere date.
-                let is_better = match (last.kind, one.kind) {
-                    (Kind::BirthDate, kind) if kind != Kind::BirthDate => false,
-                    (kind, Kind::BirthDate) if kind != Kind::BirthDate => true,
-                    _ => {
-                        length > *longest
-                            || (length == *longest
-                                && (&one.decider, one.kind) < (&last.decider, last.kind))
-                    }
-                };
+                let is_birth = |kind| kind == Kind::BirthDate;
+                let is_better = (is_birth(one.kind), length)
+                    .cmp(&(is_birth(last.kind), *longest))
+                    .then_with(|| (&last.decider, last.kind).cmp(&(&one.decider, one.kind)))
+                    .is_gt();
                 if is_better {
                     *longest = length;
                     last.kind = one.kind;

@@ -73,23 +73,21 @@ impl Running {
             let Some(held) = self.hold(&waiting) else { continue };
             let fetched = catch_unwind(AssertUnwindSafe(|| self.fetch(&mut waiting)));
             self.shared.metrics.took(self.pipeline(), Stage::Claim, since.elapsed());
+            if let Ok(Ok(_)) = &fetched {
+                self.guard.waits("claims", None);
+            }
             match fetched {
                 Err(_) => self.refuse(&waiting.work, &panicked(Room::Claim)),
-                Ok(Ok(Got::Unwanted)) => self.guard.waits("claims", None),
+                Ok(Ok(Got::Unwanted)) => {}
                 Ok(Ok(Got::Refused(reject))) => {
-                    self.guard.waits("claims", None);
                     self.refuse(&waiting.work, &Outcome::Reject(reject));
                 }
                 Ok(Ok(Got::Bytes(bytes))) => {
-                    self.guard.waits("claims", None);
                     let Claiming { work, claimed, .. } = waiting;
                     work.put(Fetched { claimed: *claimed, bytes, held });
                     self.enqueue(work);
                 }
-                Ok(Ok(Got::Unsettled)) => {
-                    self.guard.waits("claims", None);
-                    self.again(waiting, None);
-                }
+                Ok(Ok(Got::Unsettled)) => self.again(waiting, None),
                 Ok(Err(fault)) => self.again(waiting, Some(&fault)),
             }
         }
